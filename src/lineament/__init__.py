@@ -1,0 +1,1 @@
+"""Face recognition in the ArcFace family: two photographs in, a defensible answer out."""

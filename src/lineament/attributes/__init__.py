@@ -1,0 +1,1 @@
+"""Landmarks, pose, gender and age, for packs that hold such networks."""

@@ -1,0 +1,1 @@
+"""The `lineament` command: one file per verb."""

@@ -1,0 +1,1 @@
+"""Values and promises. Imports numpy and nothing else of weight."""

@@ -1,0 +1,190 @@
+"""What can go wrong, as one tree.
+
+    LineamentError
+    ├── ImageError                   a picture cannot be used
+    │   ├── ImageNotFound            no such file
+    │   ├── ImageEmpty               zero bytes
+    │   ├── ImageUnreadable          the bytes are not a picture
+    │   ├── ImageTruncated           the picture stops before its end
+    │   ├── ImageTooLarge            more pixels (or bytes) than the limit
+    │   ├── ImageZeroSized           a picture without pixels
+    │   ├── ImageFormatUnsupported   a format that needs an extra package
+    │   └── ImageArrayInvalid        an array whose shape, type, range or colour order is unclear
+    ├── PackError                    model files
+    │   ├── PackNotFound             no pack of that name or path
+    │   ├── PackBroken               a file is missing, damaged or not what its card says
+    │   ├── PackUnrecognised         the files do not look like models we know
+    │   ├── LicenceNotAccepted       the weights have terms that must be accepted first
+    │   └── DownloadFailed           a download stopped, stalled or delivered the wrong bytes
+    ├── RuntimeUnavailable           an execution provider, engine or precision is not there
+    ├── ModelOutputInvalid           a network answered with something that is not a number
+    ├── PointsDegenerate             five points from which no alignment follows
+    ├── TemplateInvalid              a vector that cannot be a template
+    ├── TemplateMismatch             templates of two different models
+    ├── ThresholdMissing             no measured threshold for this model at this rate
+    ├── ThresholdMismatch            a threshold measured for another model or another task
+    ├── InvalidArgument              a parameter outside what it may be
+    └── OutputFailed                 a result could not be written
+
+What is *expected* of the world (no face, two faces, a blurred face, a similarity below the threshold) is
+never an error but a value with a named reason. Every message says what happened, then what to do.
+"""
+
+
+class LineamentError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Attributes:
+        reason: stable snake_case name for machines; part of the public surface.
+        message: what happened and what to do next, for people.
+    """
+
+    reason: str = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ImageError(LineamentError):
+    """A picture cannot be used."""
+
+    reason = "image_error"
+
+
+class ImageNotFound(ImageError):
+    """There is no file at the path."""
+
+    reason = "image_not_found"
+
+
+class ImageEmpty(ImageError):
+    """The file or the byte string holds nothing."""
+
+    reason = "image_empty"
+
+
+class ImageUnreadable(ImageError):
+    """The bytes are not a picture in a format we can decode."""
+
+    reason = "image_unreadable"
+
+
+class ImageTruncated(ImageError):
+    """The picture begins well and stops before its end."""
+
+    reason = "image_truncated"
+
+
+class ImageTooLarge(ImageError):
+    """The picture has more pixels, or the file more bytes, than the limit."""
+
+    reason = "image_too_large"
+
+
+class ImageZeroSized(ImageError):
+    """The picture has no rows or no columns."""
+
+    reason = "image_zero_sized"
+
+
+class ImageFormatUnsupported(ImageError):
+    """The format is known, but reading it needs an extra package."""
+
+    reason = "image_format_unsupported"
+
+
+class ImageArrayInvalid(ImageError):
+    """The array's shape, type, range or colour order is not one that we may assume."""
+
+    reason = "image_array_invalid"
+
+
+class PackError(LineamentError):
+    """Something about model files."""
+
+    reason = "pack_error"
+
+
+class PackNotFound(PackError):
+    """No pack of that name in the store, and no folder or file of that path."""
+
+    reason = "pack_not_found"
+
+
+class PackBroken(PackError):
+    """A file of the pack is missing, damaged or different from what its card says."""
+
+    reason = "pack_broken"
+
+
+class PackUnrecognised(PackError):
+    """The files do not look like models we know how to run."""
+
+    reason = "pack_unrecognised"
+
+
+class LicenceNotAccepted(PackError):
+    """The weights come with terms that must be accepted before they are installed."""
+
+    reason = "licence_not_accepted"
+
+
+class DownloadFailed(PackError):
+    """A download stopped, stalled, was refused, or delivered other bytes than promised."""
+
+    reason = "download_failed"
+
+
+class RuntimeUnavailable(LineamentError):
+    """The execution provider, engine or precision asked for is not on this machine."""
+
+    reason = "runtime_unavailable"
+
+
+class ModelOutputInvalid(LineamentError):
+    """A network's output is not finite or not of the promised shape."""
+
+    reason = "model_output_invalid"
+
+
+class PointsDegenerate(LineamentError):
+    """Five points from which no alignment follows: coincident, not finite, or nearly so."""
+
+    reason = "points_degenerate"
+
+
+class TemplateInvalid(LineamentError):
+    """A vector that cannot be a template: not finite, zero, or of the wrong length."""
+
+    reason = "template_invalid"
+
+
+class TemplateMismatch(LineamentError):
+    """Templates of two different models were to be compared or mixed."""
+
+    reason = "template_mismatch"
+
+
+class ThresholdMissing(LineamentError):
+    """No threshold was measured for this model at this false match rate."""
+
+    reason = "threshold_missing"
+
+
+class ThresholdMismatch(LineamentError):
+    """The threshold was measured for another model, or for search instead of verification."""
+
+    reason = "threshold_mismatch"
+
+
+class InvalidArgument(LineamentError, ValueError):
+    """A parameter is outside what it may be."""
+
+    reason = "invalid_argument"
+
+
+class OutputFailed(LineamentError):
+    """A result could not be written where it was asked for."""
+
+    reason = "output_failed"

@@ -1,0 +1,110 @@
+"""Thresholds that remember where they were measured."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lineament.core.errors import InvalidArgument, ThresholdMismatch
+from lineament.core.template import ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A decision boundary on cosine similarity, measured on named data for one model.
+
+    Attributes:
+        value: accept when similarity ≥ value; cosine.
+        fmr: the false match rate it was chosen for; None when a person typed it in.
+        interval: (low, high) cosine: where the boundary for `fmr` may lie given the data; similarities
+            inside are undecided. Empty (low == high == value) when it was typed in.
+        fmr_interval: 95 % interval of the false match rate at `value` on that data.
+        fnmr: false non-match rate at `value` on the mated pairs of the same data, or None.
+        comparisons: non-mated comparisons it was measured on.
+        false_matches: how many of them reached `value`.
+        subjects: different people among them.
+        dataset: name of the data.
+        model: whose templates it is for.
+        date: ISO date of the measurement.
+        method: how value and intervals were computed, in words.
+        gallery_size: number of references a *search* threshold is for; None for a 1:1 threshold.
+    """
+
+    value: float
+    fmr: float | None
+    interval: tuple[float, float]
+    fmr_interval: tuple[float, float] | None
+    fnmr: float | None
+    comparisons: int
+    false_matches: int
+    subjects: int
+    dataset: str
+    model: ModelId
+    date: str
+    method: str
+    gallery_size: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.interval
+        if not -1.0 <= low <= self.value <= high <= 1.0:
+            raise InvalidArgument(
+                f"threshold {self.value} with interval {self.interval}: need -1 <= low <= value <= high <= 1"
+            )
+        if self.fmr is not None and not 0.0 < self.fmr < 1.0:
+            raise InvalidArgument(f"a false match rate lies between 0 and 1, not {self.fmr}")
+
+    @classmethod
+    def typed_in(cls, value: float, model: ModelId) -> "Threshold":
+        """A bare number from a person: usable, and marked as measured on nothing."""
+        if not -1.0 <= value <= 1.0:
+            raise InvalidArgument(f"a cosine threshold lies between -1 and 1, not {value}")
+        return cls(
+            value, None, (value, value), None, None, 0, 0, 0, "none", model, "", "typed in by the caller"
+        )
+
+    @property
+    def measured(self) -> bool:
+        """False for a number that a person typed in."""
+        return self.fmr is not None
+
+    def require(self, model: ModelId) -> None:
+        """Refuse to be used for another model, or for 1:1 when made for search.
+
+        Raises:
+            ThresholdMismatch: it belongs to another model or another task.
+        """
+        if self.model.digest != model.digest:
+            raise ThresholdMismatch(
+                f"this threshold was measured for {self.model}, the templates are of {model}: "
+                "measure one for this model, or give --threshold yourself"
+            )
+        if self.gallery_size is not None:
+            raise ThresholdMismatch(
+                f"this threshold is for searching {self.gallery_size} references, not for comparing two "
+                "pictures: use a verification threshold"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Threshold":
+        """The inverse of `to_dict`.
+
+        Raises:
+            InvalidArgument: a field is missing, unknown or out of range.
+        """
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - names):
+            raise InvalidArgument(f"a threshold has no field {unknown[0]!r}: one of {sorted(names)}")
+        try:
+            rest = {k: v for k, v in values.items() if k not in ("model", "interval", "fmr_interval")}
+            low, high = values["interval"]
+            rate = values.get("fmr_interval")
+            return cls(
+                interval=(float(low), float(high)),
+                fmr_interval=None if rate is None else (float(rate[0]), float(rate[1])),
+                model=ModelId(**values["model"]),
+                **rest,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(f"not a threshold: {error}") from error

@@ -1,0 +1,1 @@
+"""Recognition networks: aligned crops in, templates out."""

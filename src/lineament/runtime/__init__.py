@@ -1,0 +1,1 @@
+"""One seam over the inference engines."""

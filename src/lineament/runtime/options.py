@@ -1,0 +1,66 @@
+"""How networks are to be run: engine, device, threads, precision."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lineament.core.errors import InvalidArgument
+
+Engine = Literal["onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16", "int8"]
+
+
+def processors() -> int:
+    """Processors this process may use (its affinity mask, not the machine's count)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity mask
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """How networks are to be run.
+
+    Attributes:
+        engine: `onnxruntime`, or `openvino` (extra `openvino`).
+        providers: ONNX Runtime execution providers by name, first choice first, for example
+            `("CUDAExecutionProvider", "CPUExecutionProvider")`.
+        provider_options: one mapping per provider, or empty.
+        threads: threads inside one network call; 0 means every processor this process may use.
+        precision: arithmetic. `bf16` and `int8` need OpenVINO; templates made with them have a `ModelId`
+            of their own.
+        allow_fallback: run on the processor when a provider is not there, instead of refusing.
+        session_options: a ready `onnxruntime.SessionOptions`, for callers that need one; not picklable.
+        disabled_optimizers: ONNX Runtime graph optimizers to leave out, by name.
+    """
+
+    engine: Engine = "onnxruntime"
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    provider_options: tuple[Mapping[str, Any], ...] = ()
+    threads: int = 0
+    precision: Precision = "fp32"
+    allow_fallback: bool = False
+    session_options: Any = None
+    disabled_optimizers: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("onnxruntime", "openvino"):
+            raise InvalidArgument(f"no engine is called {self.engine!r}: use onnxruntime or openvino")
+        if self.precision not in ("fp32", "bf16", "int8"):
+            raise InvalidArgument(f"no precision is called {self.precision!r}: use fp32, bf16 or int8")
+        if self.threads < 0 or self.threads > 1024:
+            raise InvalidArgument(f"threads must be 0 (all processors) to 1024, not {self.threads}")
+        if not self.providers:
+            raise InvalidArgument("providers is empty: name at least CPUExecutionProvider")
+        if self.provider_options and len(self.provider_options) != len(self.providers):
+            raise InvalidArgument(
+                f"{len(self.provider_options)} provider_options for {len(self.providers)} providers: "
+                "give one mapping per provider, in the same order"
+            )
+
+    @property
+    def thread_count(self) -> int:
+        """Threads inside one network call, at least 1."""
+        return self.threads or processors()

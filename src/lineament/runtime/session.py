@@ -1,0 +1,146 @@
+"""One seam over the inference engines.
+
+A `Session` runs one network: array in, arrays out. Everything above this file sees only that promise, and
+nothing above it imports an engine. Sessions may be used from many threads at once, can be pickled (the
+engine is opened again on the other side), and open their engine at the first call or at `open()`.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from lineament.core.errors import ModelOutputInvalid, PackBroken
+from lineament.runtime.options import RuntimeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A model file and what its card says about running it.
+
+    Attributes:
+        path: the ONNX file.
+        free: input dimensions to make variable before opening: some of `batch`, `height`, `width`.
+        config: engine configuration entries from the card, for example `session.disable_quant_qdq`.
+        any_size: the input's sides vary from call to call.
+    """
+
+    path: Path
+    free: tuple[str, ...] = ()
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+    any_size: bool = False
+
+
+@runtime_checkable
+class Session(Protocol):
+    """Runs one network."""
+
+    @property
+    def device(self) -> str:
+        """What the engine really uses, for example `onnxruntime:CPUExecutionProvider`."""
+        ...
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Declared shape of the first input; None where any length goes."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """In graph order."""
+        ...
+
+    def open(self) -> None:
+        """Load the network now instead of at the first call."""
+        ...
+
+    def run(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for one input array, in graph order."""
+        ...
+
+
+class EngineSession(ABC):
+    """What the engines share: opening once, on demand, under a lock; pickling without the engine.
+
+    Args:
+        network: what to run.
+        options: how to run it.
+    """
+
+    def __init__(self, network: Network, options: RuntimeOptions) -> None:
+        self.network = network
+        self.options = options
+        self._opened: Any = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"network": self.network, "options": self.options}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.network = state["network"]
+        self.options = state["options"]
+        self._opened = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.network.path.name}, threads={self.options.thread_count})"
+
+    def open(self) -> None:
+        """Load the network now instead of at the first call."""
+        self._engine()
+
+    def _engine(self) -> Any:
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = self._load()
+        return self._opened
+
+    @abstractmethod
+    def _load(self) -> Any:
+        """Open the engine; called once, under the lock."""
+
+    def _model(self) -> bytes | str:
+        """The model as the engine is to read it: its path, or bytes with dimensions freed."""
+        if not self.network.path.is_file():
+            raise PackBroken(f"{self.network.path} is missing: install the pack again")
+        if not self.network.free:
+            return str(self.network.path)
+        from lineament.packs.graph import freed_bytes  # onnx is heavy and seldom needed
+
+        return freed_bytes(self.network.path, self.network.free)
+
+
+def open_session(network: Network, options: RuntimeOptions) -> Session:
+    """A session on the engine that `options` names; the engine is loaded at the first call.
+
+    Raises:
+        RuntimeUnavailable: the engine, a provider or the precision is not on this machine.
+    """
+    if options.engine == "openvino":
+        from lineament.runtime.openvino import OpenVinoSession
+
+        return OpenVinoSession(network, options)
+    from lineament.runtime.onnx import OnnxSession
+
+    return OnnxSession(network, options)
+
+
+def finite(outputs: Sequence[np.ndarray], what: str) -> Sequence[np.ndarray]:
+    """The outputs, checked to be numbers.
+
+    Raises:
+        ModelOutputInvalid: an output holds NaN or infinity.
+    """
+    for array in outputs:
+        # One pass without a temporary: NaN and infinity survive summation.
+        if not np.isfinite(np.sum(array, dtype=np.float64)) and not np.isfinite(array).all():
+            raise ModelOutputInvalid(
+                f"{what} answered with values that are not numbers: the pack may be damaged (run "
+                "`lineament models verify`) or the precision too low for it (use fp32)"
+            )
+    return outputs

@@ -1,0 +1,1 @@
+"""Mathematics on arrays: decoding, alignment, boxes, suppression, quality."""
