@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from lineament.core.arrays import frozen
 from lineament.core.template import Template, Templates
@@ -75,6 +75,14 @@ class Quality:
         """The chosen rows of every column."""
         return Quality(*(getattr(self, name)[rows] for name in self.__slots__))
 
+    def spread(self, rows: np.ndarray) -> "Quality":
+        """Facts for n faces from those of the measured ones; NaN where `rows` (n,) is −1."""
+        known = rows >= 0
+        columns = [np.full(len(rows), np.nan, np.float32) for _ in self.__slots__]
+        for column, name in zip(columns, self.__slots__, strict=True):
+            column[known] = getattr(self, name)[rows[known]]
+        return Quality(*columns)
+
     def row(self, index: int) -> dict[str, float]:
         """One face's facts by name."""
         return {name: float(getattr(self, name)[index]) for name in self.__slots__}
@@ -117,7 +125,8 @@ class Face:
 class Faces:
     """The n faces of one picture, best first; n may be 0.
 
-    Columns as in `Face`, each with a leading axis of length n.
+    Columns as in `Face`, each with a leading axis of length n; `templates` has a row for each face that
+    could be aligned, and `template_rows` (n,) says which, −1 for a face that could not.
     """
 
     boxes: Float32[np.ndarray, "n 4"]
@@ -127,6 +136,7 @@ class Faces:
     templates: Templates | None = None
     quality: Quality | None = None
     attributes: Attributes | None = None
+    template_rows: Int64[np.ndarray, "n"] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -135,6 +145,9 @@ class Faces:
         object.__setattr__(self, "scores", frozen(self.scores, np.float32, (n,), "scores"))
         angles = np.zeros(n) if self.angles is None else self.angles
         object.__setattr__(self, "angles", frozen(angles, np.float32, (n,), "angles"))
+        if self.templates is not None:
+            rows = np.arange(len(self.templates)) if self.template_rows is None else self.template_rows
+            object.__setattr__(self, "template_rows", frozen(rows, np.int64, (n,), "template_rows"))
 
     @classmethod
     def none(cls) -> "Faces":
@@ -151,7 +164,7 @@ class Faces:
             points=self.points[index],
             score=float(self.scores[index]),
             angle=0.0 if self.angles is None else float(self.angles[index]),
-            template=None if self.templates is None else self.templates[index],
+            template=self._template(index),
             quality=None if self.quality is None else self.quality.row(index),
             attributes=None if self.attributes is None else self.attributes.take(row),
         )
@@ -159,16 +172,27 @@ class Faces:
     def __iter__(self) -> Iterator[Face]:
         return (self[i] for i in range(len(self)))
 
+    def _template(self, index: int) -> Template | None:
+        if self.templates is None or self.template_rows is None or self.template_rows[index] < 0:
+            return None
+        return self.templates[int(self.template_rows[index])]
+
     def take(self, rows: np.ndarray) -> "Faces":
         """The chosen faces, by index or mask, in that order."""
+        templates, template_rows = self.templates, None
+        if templates is not None and self.template_rows is not None:
+            chosen = self.template_rows[rows]
+            templates = templates.take(chosen[chosen >= 0])
+            template_rows = np.where(chosen >= 0, np.cumsum(chosen >= 0) - 1, -1)
         return Faces(
             self.boxes[rows],
             self.points[rows],
             self.scores[rows],
             None if self.angles is None else self.angles[rows],
-            None if self.templates is None else self.templates.take(rows),
+            templates,
             None if self.quality is None else self.quality.take(rows),
             None if self.attributes is None else self.attributes.take(rows),
+            template_rows,
         )
 
     def scaled(self, factor: float) -> "Faces":

@@ -24,13 +24,11 @@ class Network:
 
     Attributes:
         path: the ONNX file.
-        free: input dimensions to make variable before opening: some of `batch`, `height`, `width`.
         config: engine configuration entries from the card, for example `session.disable_quant_qdq`.
         any_size: the input's sides vary from call to call.
     """
 
     path: Path
-    free: tuple[str, ...] = ()
     config: Mapping[str, str] = field(default_factory=dict[str, str])
     any_size: bool = False
 
@@ -104,15 +102,11 @@ class EngineSession(ABC):
     def _load(self) -> Any:
         """Open the engine; called once, under the lock."""
 
-    def _model(self) -> bytes | str:
-        """The model as the engine is to read it: its path, or bytes with dimensions freed."""
+    def _model(self) -> str:
+        """The model file's path, checked to be there."""
         if not self.network.path.is_file():
             raise PackBroken(f"{self.network.path} is missing: install the pack again")
-        if not self.network.free:
-            return str(self.network.path)
-        from lineament.packs.graph import freed_bytes  # onnx is heavy and seldom needed
-
-        return freed_bytes(self.network.path, self.network.free)
+        return str(self.network.path)
 
 
 def open_session(network: Network, options: RuntimeOptions) -> Session:

@@ -1,0 +1,79 @@
+"""The command and its errors."""
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from lineament.cli import exits
+from lineament.core.errors import LineamentError
+
+COMMANDS = {
+    "compare": "Are these two photographs of the same person?",
+    "detect": "Find faces; draw or list them.",
+    "embed": "Turn a folder of photographs into templates.",
+    "models": "List, install, verify and remove model packs.",
+    "redact": "Make every face of a photograph unrecognisable.",
+    "samples": "Write sample photographs to try things with.",
+}
+
+
+class _Group(click.Group):
+    """Loads a command's module when it is called, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"lineament.cli.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lineament", message="lineament %(version)s")
+def cli() -> None:
+    """Face recognition with answers that can be defended.
+
+    \b
+    Exit codes: 0 match or done, 1 no match, 2 undecided or no usable face, 3 wrong
+    command line, 4 unusable picture, 5 model pack, 6 engine not here, 7 no measured
+    threshold, 8 part of a batch failed, 9 cannot write, 70 our fault, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; every expected error becomes one sentence."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name="lineament", standalone_mode=False)
+        code = result if isinstance(result, int) else exits.DONE
+        sys.stdout.flush()
+        return code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        return exits.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone: point stdout elsewhere, so that the last flush is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
+    except LineamentError as error:
+        _report(error, arguments if arguments is not None else sys.argv[1:])
+        return exits.code_of(error)
+
+
+def _report(error: LineamentError, arguments: list[str]) -> None:
+    if "--json" in arguments:
+        click.echo(json.dumps({"error": {"reason": error.reason, "message": error.message}}))
+    click.echo(f"lineament: {error.message}", err=True)

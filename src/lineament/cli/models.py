@@ -1,0 +1,252 @@
+"""`lineament models`: which packs there are, what they are, and how to get and check them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lineament.core.errors import InvalidArgument, PackError
+
+if TYPE_CHECKING:
+    from lineament.core.threshold import Threshold
+    from lineament.packs.card import Licence, PackCard
+    from lineament.packs.integrity import Verification
+    from lineament.packs.recognise import Overrides
+
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_TASKS = ("detection", "recognition", "landmarks_106", "landmarks_68", "gender_age")
+
+
+@click.group()
+def models() -> None:
+    """Model packs: list, show, install, verify, remove."""
+
+
+@models.command("list")
+@_AS_JSON
+def list_packs(as_json: bool) -> None:
+    """What is installed and what can be installed."""
+    from lineament.packs.catalogue import CATALOGUE
+    from lineament.packs.default import DEFAULT_NAME
+    from lineament.packs.store import Store
+
+    store = Store()
+    rows = [_installed_row(store.card, name) for name in store.list()]
+    names = {row["name"] for row in rows}
+    if DEFAULT_NAME not in names:
+        rows.insert(0, _row(_default_card(), "ready at first use"))
+    rows += [
+        {
+            "name": e.name,
+            "state": "can be installed",
+            "summary": e.summary,
+            "commercial": e.licence.commercial,
+        }
+        for e in CATALOGUE.values()
+        if e.name not in names
+    ]
+    if as_json:
+        click.echo(json.dumps({"store": str(store.packs), "packs": rows}, indent=2))
+        return
+    table = _table("name", "state", "commercial use", "what it is")
+    for row in rows:
+        table.add_row(row["name"], row["state"], _commercial(row["commercial"]), row["summary"])
+    _print(table)
+    click.echo(f"Store: {store.packs}")
+
+
+def _installed_row(card_of: Any, name: str) -> dict[str, Any]:
+    try:
+        return _row(card_of(name), "installed")
+    except PackError as error:
+        return {"name": name, "state": "damaged", "summary": error.message, "commercial": None}
+
+
+def _row(card: PackCard, state: str) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "state": state,
+        "summary": card.summary,
+        "commercial": card.licence.commercial,
+    }
+
+
+def _default_card() -> PackCard:
+    from lineament.packs.default import described_default
+
+    return described_default()
+
+
+@models.command()
+@click.argument("name", default="default")
+@_AS_JSON
+def show(name: str, as_json: bool) -> None:
+    """Everything the card of NAME (a pack, or the path of one) says."""
+    from lineament.packs.resolve import open_pack
+
+    pack = open_pack(name)
+    if as_json:
+        click.echo(json.dumps({"folder": str(pack.folder), **json.loads(pack.card.to_json())}, indent=2))
+        return
+    card = pack.card
+    click.echo(f"{card.name}: {card.summary}")
+    click.echo(f"Folder: {pack.folder}\nSource: {card.source}")
+    _print(_models_table(card))
+    _show_licence(card.licence)
+    if card.thresholds:
+        _print(_thresholds_table(card.thresholds))
+    else:
+        click.echo("Thresholds: none measured; a comparison needs --threshold.")
+    for note in card.notes:
+        click.echo(f"• {note}")
+
+
+def _models_table(card: PackCard) -> Any:
+    table = _table("task", "family", "input", "normalisation", "output", "file")
+    for m in card.models:
+        size = f"{m.size[0]}×{m.size[1]}" if m.size != (0, 0) else f"any multiple of {m.stride}"
+        batch = "any batch" if m.batch == 0 else f"batch {m.batch}"
+        inside = m.mean == 0 and m.std == 1
+        norm = "none, or inside" if inside else f"(x − {m.mean:g}) / {m.std:g}"
+        output = f"{m.dimension} numbers, {m.alignment}" if m.dimension else f"{m.outputs} outputs"
+        published = f"\npublished {m.origin_sha256}" if m.origin_sha256 else ""
+        table.add_row(
+            m.task,
+            m.family,
+            f"{size} {m.colour}\n{batch}",
+            norm,
+            output,
+            f"{m.file}\nsha256 {m.sha256}{published}",
+        )
+    return table
+
+
+def _thresholds_table(thresholds: tuple[Threshold, ...]) -> Any:
+    table = _table("FMR", "threshold", "undecided between", "FNMR", "non-mated", "data", "model")
+    for t in thresholds:
+        table.add_row(
+            "typed in" if t.fmr is None else f"{t.fmr:.0e}",
+            f"{t.value:.4f}",
+            f"{t.interval[0]:.4f} and {t.interval[1]:.4f}",
+            "" if t.fnmr is None else f"{t.fnmr:.4f}",
+            f"{t.comparisons} ({t.false_matches} reach it)",
+            f"{t.dataset}, {t.date}",
+            str(t.model),
+        )
+    return table
+
+
+def _show_licence(licence: Licence) -> None:
+    click.echo(
+        f"Licence of the code: {licence.code}\nLicence of the weights: {licence.weights}\n"
+        f"Commercial use: {_commercial(licence.commercial)}\nTerms: {licence.url or 'unstated'}\n"
+        f"Training data: {licence.data or 'unstated'}"
+    )
+
+
+@models.command()
+@click.argument("what")
+@click.option("--name", help="What to call it; by default what it is called already.")
+@click.option("--sha256", default="", help="What the digest of the zip or .onnx file must be.")
+@click.option("--mirror", help="Address prefix in place of the usual one; also LINEAMENT_MIRROR.")
+@click.option("--proxy", help="Address of a proxy; by default what the environment says.")
+@click.option("--accept-licence", is_flag=True, help="I have read the weights' terms and accept them.")
+@click.option(
+    "--task",
+    type=click.Choice(_TASKS),
+    default="recognition",
+    show_default=True,
+    help="The network that --colour, --mean and --std speak of.",
+)
+@click.option(
+    "--colour", type=click.Choice(("rgb", "bgr")), help="Channel order the network was trained with."
+)
+@click.option("--mean", type=float, help="The network sees (pixel − mean) / std.")
+@click.option("--std", type=float, help="See --mean.")
+@click.option("--skip-broken", is_flag=True, help="Leave files that cannot be read out of the pack.")
+@_AS_JSON
+def install(
+    what: str,
+    task: str,
+    colour: str | None,
+    mean: float | None,
+    std: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Install WHAT: a known name, the path of a folder, zip or .onnx, or the address of a zip or .onnx."""
+    from lineament.packs.install import install as install_pack
+    from lineament.packs.store import Store
+
+    with _progress(quiet=as_json) as progress:
+        pack = install_pack(
+            what, Store(), overrides=_overrides(task, colour, mean, std), progress=progress, **options
+        )
+    if as_json:
+        click.echo(json.dumps({"folder": str(pack.folder), **json.loads(pack.card.to_json())}, indent=2))
+        return
+    tasks = ", ".join(m.task for m in pack.card.models)
+    click.echo(f"Installed {pack.card.name} ({tasks}) in {pack.folder}")
+    if pack.card.licence.commercial is not True:
+        click.echo(
+            f"Commercial use: {_commercial(pack.card.licence.commercial)} ({pack.card.licence.weights})"
+        )
+    for note in pack.card.notes:
+        click.echo(f"• {note}")
+
+
+def _overrides(task: str, colour: str | None, mean: float | None, std: float | None) -> Overrides | None:
+    given = {key: v for key, v in (("colour", colour), ("mean", mean), ("std", std)) if v is not None}
+    overrides: Any = {task: given}
+    return overrides if given else None
+
+
+@models.command()
+@click.argument("name", required=False)
+@_AS_JSON
+def verify(name: str | None, as_json: bool) -> None:
+    """Hash every file again, of NAME or of all installed packs."""
+    from lineament.packs.store import Store
+
+    store = Store()
+    reports = [store.verify(one) for one in ([name] if name is not None else store.list())]
+    if as_json:
+        click.echo(json.dumps([_report(report) for report in reports], indent=2))
+    else:
+        table = _table("pack", "file", "state")
+        for report in reports:
+            for state in ("good", "missing", "damaged", "extra"):
+                for file in getattr(report, state):
+                    table.add_row(report.name, file, state)
+        _print(table)
+    for report in reports:
+        report.require()
+
+
+def _report(report: Verification) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "sound": report.sound,
+        "good": list(report.good),
+        "missing": list(report.missing),
+        "damaged": list(report.damaged),
+        "extra": list(report.extra),
+    }
+
+
+@models.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Delete the installed pack NAME."""
+    from lineament.packs.store import Store
+
+    store = Store()
+    if name not in store:
+        store.card(name)
+    if not yes and not click.confirm(f"Delete {name} from {store.packs}?"):
+        raise InvalidArgument(f"{name} was kept: nobody said yes")
+    store.remove(name)
+    click.echo(f"Removed {name}")

@@ -1,0 +1,55 @@
+"""Writing pictures: whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lineament.core.errors import OutputFailed
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write an RGB picture in the format of its suffix, atomically.
+
+    Raises:
+        OutputFailed: another suffix, or the place cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OutputFailed(f"cannot write {path}: name it with one of {', '.join(SUFFIXES)}")
+    quality = {".png": [], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 92]}.get(
+        suffix, [cv2.IMWRITE_JPEG_QUALITY, 92]
+    )
+    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels[:, :, ::-1]), quality)
+    if not done:
+        raise OutputFailed(
+            f"cannot encode a picture of {pixels.shape[1]}×{pixels.shape[0]} pixels as {suffix}"
+        )
+    write_bytes(path, encoded.tobytes())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file through a temporary one beside it, so that a reader never sees half of it.
+
+    Raises:
+        OutputFailed: the place cannot be written.
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".lineament-")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(
+            0o666 & ~mask
+        )  # mkstemp makes private files; the user asked for an ordinary one
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,248 @@
+"""The story: picture → faces → crops → templates.
+
+A `Recognizer` holds two sets of networks over the same files: one that gives every processor to a single
+picture, and one whose networks use one thread each, for many pictures side by side (`analyze_many`), which
+finishes a folder about twice as fast. Each set is opened when it is first needed.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lineament.core.crop import Crops
+from lineament.core.faces import Attributes, Faces
+from lineament.core.image import Image
+from lineament.core.template import ModelId, Templates
+from lineament.core.threshold import Threshold
+from lineament.core.verdict import Verdict
+from lineament.packs.card import Pack
+from lineament.packs.resolve import open_pack
+from lineament.packs.store import Store
+from lineament.pipeline.batch import Result, in_order
+from lineament.pipeline.compare import Side, decide, find_threshold
+from lineament.pipeline.parts import Parts, PartSettings, build
+from lineament.pipeline.policy import FacePolicy, choose
+from lineament.runtime.options import RuntimeOptions
+from lineament.vision.align import align, alignable, motions_to, scale_of, template
+from lineament.vision.decode import Limits, Picture, open_picture
+from lineament.vision.quality import QualityLimits, measure
+
+# A picture is decoded so that its longer side keeps at least twice the detector's 640 pixels: detection then
+# sees the same picture as from full size, and a 12-megapixel JPEG costs a quarter of the decoding.
+DETECTION_PIXELS = 1280
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """One picture and its faces."""
+
+    picture: Picture
+    faces: Faces
+    crops: Crops | None
+    """Aligned crops, one per face with usable points, in the order of `faces`; None when not asked for."""
+
+
+class Recognizer:
+    """Finds, aligns, embeds and compares faces.
+
+    Args:
+        pack: a name in the store, a path, a `Pack`, or None for the default pack.
+        store: where packs lie; None for the user's own store.
+        runtime: engine, providers, threads, precision.
+        settings: detection, refinement, views, attributes.
+        quality: the quality gate of `compare`; None switches the gate (not the measurement) off.
+        limits: how large a picture may be.
+        thresholds: measured thresholds besides those of the pack's card.
+
+    Raises:
+        PackError: the pack is not there, damaged, or cannot do the job.
+        RuntimeUnavailable: at the first use, when engine, provider or precision is not on this machine.
+
+    A recognizer may be used by many threads at once, and can be pickled into other processes.
+    """
+
+    def __init__(
+        self,
+        pack: str | Path | Pack | None = None,
+        *,
+        store: Store | None = None,
+        runtime: RuntimeOptions | None = None,
+        settings: PartSettings | None = None,
+        quality: QualityLimits | None = QualityLimits(),  # noqa: B008  (frozen)
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        thresholds: tuple[Threshold, ...] = (),
+    ) -> None:
+        self.pack = open_pack(pack, store)
+        self.runtime = runtime or RuntimeOptions()
+        self.settings = settings or PartSettings()
+        self.quality_limits = quality
+        self.limits = limits
+        self.thresholds = (*thresholds, *self.pack.card.thresholds)
+        self._lock = threading.Lock()
+        self._parts: dict[int, Parts] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_lock", "_parts")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._parts = {}
+
+    def parts(self, threads: int | None = None) -> Parts:
+        """Networks that use `threads` threads per call (None: as the runtime options say)."""
+        count = threads or self.runtime.thread_count
+        with self._lock:
+            if count not in self._parts:
+                self._parts[count] = build(self.pack, self.settings, replace(self.runtime, threads=count))
+            return self._parts[count]
+
+    @property
+    def model(self) -> ModelId:
+        """Whose templates these are."""
+        return self.parts().embedder.model
+
+    @property
+    def alignment(self) -> str:
+        """Name of the alignment of crops, for example `arcface-112`."""
+        return self.parts().embedder.alignment
+
+    def detect(self, source: Any, **reading: Any) -> Faces:
+        """Faces of one picture without templates; arguments as for `analyze`."""
+        image = open_picture(source, limits=self.limits, **reading).decode(at_least=DETECTION_PIXELS)
+        return self.parts().detector.detect(image.pixels).scaled(1 / image.scale)
+
+    def analyze(self, source: Any, **reading: Any) -> Faces:
+        """Faces of one picture, best first, with templates and quality.
+
+        Args:
+            source: a path, bytes, file object, PIL image, array or `Image`.
+            reading: `colour="rgb"|"bgr"` and `value_range=(low, high)` for arrays; see `open_picture`.
+
+        Returns:
+            `Faces`, perhaps none; boxes and points in pixels of the full upright picture.
+
+        Raises:
+            ImageError: the picture cannot be used.
+        """
+        return self.inspect(source, **reading).faces
+
+    def inspect(self, source: Any, *, threads: int | None = None, **reading: Any) -> Analysis:
+        """As `analyze`, with the picture and the aligned crops."""
+        picture = open_picture(source, limits=self.limits, **reading)
+        return self._analyze(picture, self.parts(threads))
+
+    def analyze_many(
+        self, sources: Iterable[Any], *, workers: int | None = None, **reading: Any
+    ) -> Iterator[Result[Analysis]]:
+        """Analyse many pictures, several at a time, in order, with bad ones reported in their place.
+
+        Args:
+            sources: as for `analyze`; read only as far ahead as the workers need.
+            workers: pictures at a time; None means one per thread of the runtime options.
+            reading: as for `analyze`.
+
+        Yields:
+            One result per source: `result.faces`, or `result.error` when the picture cannot be used.
+        """
+        count = workers or self.runtime.thread_count
+        # One thread per network call: pictures run side by side, so calls need not.
+        threads = 1 if count > 1 else self.runtime.thread_count
+        self.parts(threads).open()
+        return in_order(sources, lambda s: self.inspect(s, threads=threads, **reading), count)
+
+    def align(self, source: Any, **reading: Any) -> Crops:
+        """Aligned crops of all faces of one picture that have usable points, best first."""
+        crops = self.inspect(source, **reading).crops
+        size = self.parts().embedder.crop_size
+        return crops or Crops(np.zeros((0, size, size, 3), np.uint8), np.zeros((0, 2, 3)))
+
+    def embed_aligned(self, crops: Crops | np.ndarray) -> Templates:
+        """Templates of faces that are already aligned.
+
+        Args:
+            crops: `Crops`, or uint8 (n, size, size, 3) RGB.
+        """
+        if not isinstance(crops, Crops):
+            pixels = np.asarray(crops)
+            crops = Crops(pixels, np.tile(np.eye(2, 3), (len(pixels), 1, 1)))
+        return self.parts().embedder.embed(crops)
+
+    def compare(
+        self,
+        a: Any,
+        b: Any,
+        *,
+        fmr: float = 1e-4,
+        threshold: float | Threshold | None = None,
+        policy: FacePolicy = "exactly_one",
+        **reading: Any,
+    ) -> Verdict:
+        """Are these two pictures of the same person?
+
+        Args:
+            a, b: pictures, as for `analyze`.
+            fmr: false match rate to decide at: 0.0001 accepts one in ten thousand pairs of different
+                people. A threshold must have been measured for it.
+            threshold: overrides: a measured `Threshold`, or a bare cosine, which the verdict then marks.
+            policy: which face is used; see `lineament.pipeline.policy`.
+            reading: as for `analyze`.
+
+        Raises:
+            ThresholdMissing: none was measured for this model at this rate.
+            ThresholdMismatch: the threshold given is for another model, or for search.
+            ImageError: a picture cannot be used.
+        """
+        boundary = find_threshold(self.thresholds, self.model, fmr, threshold)
+        first, second = self.inspect(a, **reading), self.inspect(b, **reading)
+        sides = (self._side(first, policy, "a"), self._side(second, policy, "b"))
+        return decide(*sides, boundary, self.model, self.parts().detector.name, policy)
+
+    def _side(self, analysis: Analysis, policy: FacePolicy, name: str) -> Side:
+        choice = choose(analysis.faces, policy, analysis.picture.full_size, self.quality_limits, name)
+        return Side(analysis.picture.source, len(analysis.faces), choice)
+
+    def _analyze(self, picture: Picture, parts: Parts) -> Analysis:
+        image = picture.decode(at_least=DETECTION_PIXELS)
+        faces = parts.detector.detect(image.pixels).scaled(1 / image.scale)
+        usable = np.flatnonzero(alignable(faces.points))
+        crops = _crops(picture, image, faces.points[usable], parts.embedder.alignment)
+        quality = measure(crops.pixels, crops.motions, faces.points[usable], picture.full_size)
+        rows = np.full(len(faces), -1)
+        rows[usable] = np.arange(len(usable))
+        described = replace(
+            faces,
+            templates=parts.embedder.embed(crops),
+            template_rows=rows,
+            quality=quality.spread(rows),
+            attributes=_attributes(picture, faces, parts),
+        )
+        return Analysis(picture, described, crops)
+
+
+def _crops(picture: Picture, image: Image, points: np.ndarray, alignment: str) -> Crops:
+    """Crops from a reduced decoding where it holds as many pixels as the crop, else from the full one."""
+    motions = motions_to(points, template(alignment))
+    # Above 1, the reduced picture has fewer pixels across the face than the crop.
+    if image.scale < 1 and len(points) and (scale_of(motions) / image.scale).max() > 1:
+        image = picture.decode()
+    crops = align(image.pixels, points * np.float32(image.scale), alignment)
+    return crops if image.scale == 1 else Crops(crops.pixels, motions)
+
+
+def _attributes(picture: Picture, faces: Faces, parts: Parts) -> Attributes | None:
+    if not parts.attributes:
+        return None
+    pixels = picture.decode().pixels
+    found = [model.describe(pixels, faces) for model in parts.attributes]
+    columns = {
+        name: value
+        for part in found
+        for name in Attributes.__slots__
+        if (value := getattr(part, name)) is not None
+    }
+    return Attributes(**columns)
