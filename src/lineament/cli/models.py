@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +12,11 @@ import click
 from lineament.core.errors import InvalidArgument, PackError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lineament.core.threshold import Threshold
-    from lineament.packs.card import Licence, PackCard
+    from lineament.packs.card import Licence, ModelCard, PackCard
+    from lineament.packs.download import Progress
     from lineament.packs.integrity import Verification
     from lineament.packs.recognise import Overrides
 
@@ -29,14 +34,14 @@ def models() -> None:
 def list_packs(as_json: bool) -> None:
     """What is installed and what can be installed."""
     from lineament.packs.catalogue import CATALOGUE
-    from lineament.packs.default import DEFAULT_NAME
+    from lineament.packs.default import DEFAULT_NAME, described_default
     from lineament.packs.store import Store
 
     store = Store()
     rows = [_installed_row(store.card, name) for name in store.list()]
     names = {row["name"] for row in rows}
     if DEFAULT_NAME not in names:
-        rows.insert(0, _row(_default_card(), "ready at first use"))
+        rows.insert(0, _row(described_default(), "ready at first use"))
     rows += [
         {
             "name": e.name,
@@ -57,7 +62,7 @@ def list_packs(as_json: bool) -> None:
     click.echo(f"Store: {store.packs}")
 
 
-def _installed_row(card_of: Any, name: str) -> dict[str, Any]:
+def _installed_row(card_of: Callable[[str], PackCard], name: str) -> dict[str, Any]:
     try:
         return _row(card_of(name), "installed")
     except PackError as error:
@@ -71,12 +76,6 @@ def _row(card: PackCard, state: str) -> dict[str, Any]:
         "summary": card.summary,
         "commercial": card.licence.commercial,
     }
-
-
-def _default_card() -> PackCard:
-    from lineament.packs.default import described_default
-
-    return described_default()
 
 
 @models.command()
@@ -93,7 +92,8 @@ def show(name: str, as_json: bool) -> None:
     card = pack.card
     click.echo(f"{card.name}: {card.summary}")
     click.echo(f"Folder: {pack.folder}\nSource: {card.source}")
-    _print(_models_table(card))
+    for model in card.models:
+        _show_model(model)
     _show_licence(card.licence)
     if card.thresholds:
         _print(_thresholds_table(card.thresholds))
@@ -103,27 +103,26 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"• {note}")
 
 
-def _models_table(card: PackCard) -> Any:
-    table = _table("task", "family", "input", "normalisation", "output", "file")
-    for m in card.models:
-        size = f"{m.size[0]}×{m.size[1]}" if m.size != (0, 0) else f"any multiple of {m.stride}"
-        batch = "any batch" if m.batch == 0 else f"batch {m.batch}"
-        inside = m.mean == 0 and m.std == 1
-        norm = "none, or inside" if inside else f"(x − {m.mean:g}) / {m.std:g}"
-        output = f"{m.dimension} numbers, {m.alignment}" if m.dimension else f"{m.outputs} outputs"
-        published = f"\npublished {m.origin_sha256}" if m.origin_sha256 else ""
-        table.add_row(
-            m.task,
-            m.family,
-            f"{size} {m.colour}\n{batch}",
-            norm,
-            output,
-            f"{m.file}\nsha256 {m.sha256}{published}",
-        )
-    return table
+def _show_model(card: ModelCard) -> None:
+    size = f"{card.size[0]}×{card.size[1]}" if card.size != (0, 0) else f"any multiple of {card.stride}"
+    batch = "any number" if card.batch == 0 else f"{card.batch}"
+    inside = card.mean == 0 and card.std == 1
+    norm = "pixels as they are" if inside else f"(x − {card.mean:g}) / {card.std:g}"
+    output = (
+        f"{card.dimension} numbers from {card.alignment} crops"
+        if card.dimension
+        else f"{card.outputs} outputs"
+    )
+    click.echo(
+        f"{card.task} ({card.family}): {card.file}\n"
+        f"    input {size}, {card.colour}, {norm}, {batch} per call; {output}\n"
+        f"    sha256 {card.sha256}"
+    )
+    if card.origin_sha256:
+        click.echo(f"    made from the published file with sha256 {card.origin_sha256}")
 
 
-def _thresholds_table(thresholds: tuple[Threshold, ...]) -> Any:
+def _thresholds_table(thresholds: tuple[Threshold, ...]) -> Table:
     table = _table("FMR", "threshold", "undecided between", "FNMR", "non-mated", "data", "model")
     for t in thresholds:
         table.add_row(
@@ -250,3 +249,39 @@ def remove(name: str, yes: bool) -> None:
         raise InvalidArgument(f"{name} was kept: nobody said yes")
     store.remove(name)
     click.echo(f"Removed {name}")
+
+
+def _commercial(allowed: bool | None) -> str:
+    return {True: "yes", False: "no", None: "unstated"}[allowed]
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        # Digests and names must survive being copied: broken over lines, never cut.
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, markup=False).print(table)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Generator[Progress | None]:
+    """A bar on the terminal's error stream; none when nobody is looking."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    with Bar(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
+        line = bar.add_task("download", total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)

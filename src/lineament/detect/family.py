@@ -1,7 +1,7 @@
 """What detector families have in common: one canvas in, candidates out."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -35,6 +35,7 @@ class Candidates:
         )
 
 
+@runtime_checkable
 class Family(Protocol):
     """A detector network and how its outputs read."""
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from lineament.core.checks import require_bool
 from lineament.core.errors import InvalidArgument
 from lineament.core.faces import Faces
 from lineament.detect.family import Candidates, Family
@@ -52,6 +53,7 @@ class DetectionSettings:
     tight: bool = True
 
     def __post_init__(self) -> None:
+        require_bool(clip=self.clip, tight=self.tight)
         if not 0.0 < self.threshold <= 1.0:
             raise InvalidArgument(f"a detection threshold lies in (0, 1], not {self.threshold}")
         if not 0.0 < self.overlap <= 1.0:

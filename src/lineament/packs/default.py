@@ -75,8 +75,7 @@ _CARD = PackCard(
         "numbers they stand for, so outputs are those of the published files.",
         "A small network (MobileFaceNet): expect clearly more false non-matches than from a large one on "
         "faces under 24 pixels, in profile, or covered.",
-        "Not measured on children, and known to be worse on them in this family of models: do not rely on "
-        "it for people under 18.",
+        "Not for children: it was not measured on them, and networks trained on adults do worse on them.",
         "No liveness: a photograph held before the camera is a face to it.",
     ),
 )
@@ -106,6 +105,11 @@ def current_card(stored: PackCard) -> PackCard:
     digests = {model.task: model.sha256 for model in stored.models}
     models = tuple(replace(model, sha256=digests.get(model.task, "")) for model in _CARD.models)
     return replace(_CARD, models=models, thresholds=shipped_thresholds(DEFAULT_NAME))
+
+
+def described_default() -> PackCard:
+    """The card as it will be once the pack is prepared; digests of prepared files are still empty."""
+    return replace(_CARD, thresholds=shipped_thresholds(DEFAULT_NAME))
 
 
 def prepare_default(store: Store) -> Pack:

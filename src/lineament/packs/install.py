@@ -11,6 +11,7 @@ from lineament.core.errors import (
     DownloadFailed,
     InvalidArgument,
     LicenceNotAccepted,
+    OutputFailed,
     PackBroken,
     PackNotFound,
 )
@@ -168,9 +169,7 @@ class _Job:
             require_acceptance(terms_of(name, zip_members(path)), str(path), self.accepted)
             return self._from_zip(path, name, f"{path.name}, sha256 {sha256_of(path)}")
         if path.is_dir():
-            pack = read_insightface(
-                path, name=name, overrides=self.overrides, skip_broken=self.skip_broken
-            )
+            pack = read_insightface(path, name=name, overrides=self.overrides, skip_broken=self.skip_broken)
         else:
             pack = read_onnx(path, name=name, overrides=self.overrides)
         require_acceptance(pack.card.licence, str(path), self.accepted)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from lineament.core.errors import InvalidArgument, OutputFailed, PackBroken, PackNotFound
 from lineament.packs.card import CARD_NAME, Pack, PackCard
+from lineament.packs.catalogue import CATALOGUE, install_hint
 from lineament.packs.integrity import Verification, check_files, damage, read_card, verify_folder
 from lineament.packs.stamps import Stamps
 
@@ -124,9 +125,13 @@ class Store:
     def _missing(self, name: str) -> str:
         names = self.list()
         have = f"installed there: {', '.join(names)}" if names else "nothing is installed there"
+        if name in CATALOGUE:
+            how = f"install it with {install_hint(name)}"
+        else:
+            how = "see `lineament models list` for what can be installed"
         return (
-            f"no pack called {name!r} in {self.packs} ({have}); install it with "
-            f"`lineament models install {name}`, or set {HOME_VARIABLE} to the folder that has it"
+            f"no pack called {name!r} in {self.packs} ({have}); {how}, or set {HOME_VARIABLE} to the folder "
+            "that has it"
         )
 
     @contextmanager

@@ -1,11 +1,12 @@
 """From a pack and settings to the parts that do the work."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lineament.attributes.gender_age import GenderAge
 from lineament.attributes.landmarks import Landmarks
+from lineament.core.checks import require_bool
 from lineament.core.errors import InvalidArgument, PackUnrecognised
 from lineament.core.ports import AttributeModel, Detector
 from lineament.detect.family import Family
@@ -57,6 +58,13 @@ class PartSettings:
     refine: bool | None = None
     views: Views = "one"
     attributes: tuple[Task, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.refine is not None:
+            require_bool(refine=self.refine)
+        unknown = set(self.adjust) - {f.name for f in fields(DetectionSettings)}
+        if unknown:
+            raise InvalidArgument(f"DetectionSettings has no field {min(unknown)!r}")
 
 
 def build(pack: Pack, settings: PartSettings, runtime: RuntimeOptions) -> Parts:

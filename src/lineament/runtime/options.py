@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lineament.core.checks import require_bool
 from lineament.core.errors import InvalidArgument
 
 Engine = Literal["onnxruntime", "openvino"]
@@ -46,6 +47,7 @@ class RuntimeOptions:
     disabled_optimizers: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        require_bool(allow_fallback=self.allow_fallback)
         if self.engine not in ("onnxruntime", "openvino"):
             raise InvalidArgument(f"no engine is called {self.engine!r}: use onnxruntime or openvino")
         if self.precision not in ("fp32", "bf16", "int8"):

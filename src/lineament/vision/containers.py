@@ -33,6 +33,8 @@ class Header:
         frames: frames or pages, 1 for a still picture; 0 where only the decoder can tell.
         spans: (start, end) of the parts of the file that the decoder needs; empty for all of it.
         tail: bytes to put after them.
+        gray: a JPEG file of one component.
+        plain: a JPEG file for the fast decoder (`plain_jpeg.py`).
     """
 
     format: str
@@ -41,6 +43,8 @@ class Header:
     frames: int
     spans: tuple[tuple[int, int], ...] = ()
     tail: bytes = b""
+    gray: bool = False
+    plain: bool = False
 
     def lean(self, data: bytes) -> bytes:
         """The bytes for the decoder: the file without the notes that it need not read."""
@@ -113,7 +117,9 @@ def _cut(name: str, kind: str) -> ImageTruncated:
 
 def _jpeg(data: bytes, name: str) -> Header:
     frame = read_frame(data, name)
-    return Header("JPEG", (frame.height, frame.width), frame.orientation, 1, frame.spans, frame.tail)
+    size = (frame.height, frame.width)
+    gray = frame.components == 1
+    return Header("JPEG", size, frame.orientation, 1, frame.spans, frame.tail, gray, frame.plain)
 
 
 def _png(data: bytes, name: str) -> Header:

@@ -3,7 +3,7 @@
 `open_picture` reads the bytes, recognises the format and checks the limits from the header; it decodes
 nothing. `Picture.decode` then gives all pixels, or as few as a detector needs. `read_image` is both.
 
-Every format is decoded by Pillow (`pixels.py` says why), HEIC by pillow-heif.
+Who decodes: ordinary JPEG files OpenCV (`plain_jpeg.py`), HEIC pillow-heif, all else Pillow (`pixels.py`).
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BytesIO
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, cast, runtime_checkable
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -30,6 +30,7 @@ from lineament.vision.containers import Header, read_header
 from lineament.vision.from_array import Colour, check_statements, rgb_of_array
 from lineament.vision.orient import exif_mark, mark_of, upright, upright_size
 from lineament.vision.pixels import complaints, no_warnings, to_rgb
+from lineament.vision.plain_jpeg import decode_plain
 from lineament.vision.sources import Limits, Source, read_encoded
 
 DEFAULT_LIMITS: Final = Limits()
@@ -96,18 +97,29 @@ class Picture:
         if self.ready is not None or self.header is None:
             return cast(Image, self.ready)
         header = self.header
-        image = _plugin_image(header, self.encoded, self.source)
-        if at_least is not None and header.format == "JPEG":
-            _reduce(image, at_least)
-        pixels, notes = to_rgb(image, self.source, header.format)
+        reduce_by = _reduction(header.size, at_least) if header.format == "JPEG" else 1
+        stored, notes, mark = self._stored(header, reduce_by)
         if header.frames > 1:
             what = "page" if header.format == "TIFF" else "frame"
             notes = (f"first {what} of {header.frames}", *notes)
-        # Pillow turns TIFF pictures itself while it loads them, and then forgets their mark.
-        mark = mark_of(image) if header.format == "TIFF" else self.orientation
-        turned = upright(pixels, mark)
+        turned = upright(stored, mark)
         scale = turned.shape[1] / self.full_size[1]
         return Image(turned, self.source, scale, self.full_size, self.orientation, notes)
+
+    def _stored(self, header: Header, reduce_by: int) -> tuple[np.ndarray, tuple[str, ...], int]:
+        """Pixels as the file stores them, notes, and the mark that is still to be applied."""
+        if header.plain:
+            fast = decode_plain(header.lean(self.encoded), reduce_by)
+            if fast is not None:
+                return fast, ("gray to RGB",) if header.gray else (), self.orientation
+        image = _plugin_image(header, self.encoded, self.source)
+        if reduce_by > 1:
+            height, width = header.size
+            # draft takes the size wanted and chooses the largest of 8, 4, 2, 1 that leaves as much.
+            image.draft(None, (max(1, width // reduce_by), max(1, height // reduce_by)))
+        pixels, notes = to_rgb(image, self.source, header.format)
+        # Pillow turns TIFF pictures itself while it loads them, and then forgets their mark.
+        return pixels, notes, mark_of(image) if header.format == "TIFF" else self.orientation
 
 
 def open_picture(
@@ -220,6 +232,7 @@ def _plugin_image(header: Header, encoded: bytes, name: str) -> PillowImage.Imag
     return image
 
 
+@runtime_checkable
 class _HeifFile(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
@@ -238,11 +251,8 @@ def _heif_file(encoded: bytes, name: str) -> _HeifFile:
         return heif.open_heif(BytesIO(encoded))
 
 
-def _reduce(image: PillowImage.Image, at_least: int) -> None:
-    """Ask the JPEG decoder for 1/8, 1/4 or 1/2, the smallest whose longer side has `at_least` pixels."""
-    width, height = image.size
-    for by in (8, 4, 2):
-        if -(-max(width, height) // by) >= at_least:
-            # draft takes the size wanted and chooses the largest of 8, 4, 2, 1 that leaves as much.
-            image.draft(None, (max(1, width // by), max(1, height // by)))
-            return
+def _reduction(size: tuple[int, int], at_least: int | None) -> int:
+    """8, 4 or 2: the strongest reduction whose longer side keeps `at_least` pixels; 1 when none does."""
+    if at_least is None:
+        return 1
+    return next((by for by in (8, 4, 2) if -(-max(size) // by) >= at_least), 1)

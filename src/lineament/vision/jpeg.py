@@ -28,9 +28,11 @@ _RESTARTS: Final = range(0xD0, 0xD8)
 _BARE: Final = {0x01, _SOI, *_RESTARTS}
 # Tables and frames, and the two notes that say which colour space the components are in (JFIF, Adobe).
 _NEEDED: Final = _FRAMES | {0xC4, 0xCC, 0xDB, _DRI, 0xE0, 0xEE}
-# One-bits, as the standard pads a scan's last byte (T.81, F.1.2.3), each stuffed with a zero byte. The
-# decoder looks a few bytes ahead and would otherwise ask for more although it has every pixel.
-_PADDING: Final = b"\xff\x00" * 32
+# The decoder looks up to eight bytes ahead, and would ask for more although it has every pixel. Zeros are
+# valid codes, so that a scan cut short by less than these bytes fills them with a few squares of picture.
+_PADDING: Final = bytes(16)
+# Adobe's note: `Adobe`, version, flags, and then the colour transform (Adobe Technical Note 5116, §18).
+_ADOBE_TRANSFORM: Final = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,20 @@ class JpegFrame:
     Attributes:
         width: columns as stored.
         height: rows as stored.
+        components: 1 for gray, 3 for colour, 4 for CMYK.
         orientation: EXIF mark, 1–8.
         spans: (start, end) of the parts of the file that the decoder needs.
         tail: bytes to put after them.
+        plain: True for one baseline scan of gray or three components with nothing odd in its markers.
     """
 
     width: int
     height: int
+    components: int
     orientation: int
     spans: tuple[tuple[int, int], ...]
     tail: bytes
+    plain: bool
 
 
 def read_frame(data: bytes, name: str) -> JpegFrame:
@@ -60,7 +66,7 @@ def read_frame(data: bytes, name: str) -> JpegFrame:
         ImageUnreadable: no frame before the first scan.
         ImageZeroSized: the frame has no rows or no columns.
     """
-    spans, mark, restarts, position = [(0, 2)], 1, False, 2
+    spans, mark, restarts, usual, position = [(0, 2)], 1, False, True, 2
     frame: tuple[int, int, int, int] | None = None
     while True:
         marker, position = _next_marker(data, position, name)
@@ -78,6 +84,7 @@ def read_frame(data: bytes, name: str) -> JpegFrame:
             mark = exif_mark(body)
         elif marker == _DRI:
             restarts = any(body[:2])
+        usual = usual and _is_usual(marker, body)
         if marker in _NEEDED:
             spans.append((start - 2, position))
     if frame is None:
@@ -85,9 +92,21 @@ def read_frame(data: bytes, name: str) -> JpegFrame:
     kind, height, width, components = frame
     if kind in _SEQUENTIAL and body[:1] == bytes((components,)):
         end, tail = _end_of_scan(data, position, restarts, name), _PADDING
+        usual = usual and data[end + 1] == _EOI and body[-3:] == b"\0\x3f\0" and components in (1, 3)
     else:
-        end, tail = _end_of_scans(data, position, body, components, name), b"\xff\xd9"
-    return JpegFrame(width, height, mark, (*spans, (start - 2, end)), tail)
+        end, tail, usual = _end_of_scans(data, position, body, components, name), b"\xff\xd9", False
+    return JpegFrame(
+        width, height, components, mark, (*spans, (start - 2, end)), tail, usual and not restarts
+    )
+
+
+def _is_usual(marker: int, body: bytes) -> bool:
+    """False for notes that libjpeg would remark upon: a JFIF version or Adobe transform it does not know."""
+    if marker == 0xE0 and body.startswith(b"JFIF\0"):
+        return body[5:6] == b"\x01"
+    if marker == 0xEE and body.startswith(b"Adobe"):
+        return body[_ADOBE_TRANSFORM : _ADOBE_TRANSFORM + 1] in (b"\0", b"\x01", b"\x02")
+    return marker not in _FRAMES or body[:1] == b"\x08"
 
 
 def _next_marker(data: bytes, position: int, name: str) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Pixels of a Pillow image as RGB, and Pillow's complaints as named errors.
 
-Every format is decoded by Pillow. OpenCV reads JPEG no faster (measured: the difference is the copy out of
-Pillow, which `_four_channels` saves), and its libjpeg and libtiff write about damaged files to the
-process's standard error, where no log level reaches them.
+Pillow decodes everything but ordinary JPEG files (`plain_jpeg.py`). It neither writes to the process's
+standard error nor returns pixels that were never there, as OpenCV's readers of TIFF, PNG and GIF do.
 
 What becomes RGB, and how:
 - gray, 1 bit, palette, CMYK (Adobe's inverted one too), YCbCr: converted; colour profiles are not applied.
@@ -153,34 +152,37 @@ def _tags(image: PillowImage.Image) -> dict[int, object]:
 def _four_channels(image: PillowImage.Image, channels: int) -> np.ndarray:
     """Pixels of an RGB or RGBA image, (h, w, channels), a copy.
 
-    Pillow keeps four bytes a pixel; `numpy.asarray` packs them twice, which costs as much as decoding a
-    JPEG. Its Arrow export shows the memory itself.
+    Pillow keeps four bytes a pixel; `numpy.asarray` packs them in two passes, which for a large JPEG costs
+    as much as decoding it. Its Arrow export shows the memory itself, when that is one block.
     """
-    if image.width * 4 > _STRIP or (PillowImage.MAX_IMAGE_PIXELS or _STRIP) < _STRIP // 4:
-        # Rows too long for one strip, or an application's limit that even a strip's `crop` would exceed.
-        return np.asarray(image).copy()
     out = np.empty((image.height, image.width, channels), dtype=np.uint8)
-    step = image.height if image.width * image.height * 4 <= _STRIP else _STRIP // (image.width * 4)
-    for top in range(0, image.height, step):
-        rows = min(step, image.height - top)
-        part = image if rows == image.height else image.crop((0, top, image.width, top + rows))
-        _copy(part, out[top : top + rows])
+    if _copy(image, out):
+        return out
+    strip = _STRIP // (image.width * 4)
+    if strip == 0 or (PillowImage.MAX_IMAGE_PIXELS or _STRIP) < _STRIP // 4:
+        # Rows too long for one block, or an application's limit that even a strip's `crop` would exceed.
+        return np.asarray(image).copy()
+    for top in range(0, image.height, strip):
+        rows = min(strip, image.height - top)
+        part = image.crop((0, top, image.width, top + rows))
+        if not _copy(part, out[top : top + rows]):
+            out[top : top + rows] = np.asarray(part)
     return out
 
 
-def _copy(image: PillowImage.Image, out: np.ndarray) -> None:
+def _copy(image: PillowImage.Image, out: np.ndarray) -> bool:
+    """Copy the pixels into `out`; False when they do not lie in one block of memory."""
     try:
         schema, exported = image.__arrow_c_array__()
-    except (ValueError, MemoryError, AttributeError):
-        # Memory in several blocks (an allocator set up by the application): the slow way always works.
-        out[...] = np.asarray(image)
-        return
+    except ValueError:
+        return False
     del schema
     quads = _exported_bytes(exported, image.width * image.height * 4).reshape(image.height, image.width, 4)
     if out.shape[2] == 3:
         cv2.cvtColor(quads, cv2.COLOR_RGBA2RGB, dst=out)
     else:
         out[...] = quads
+    return True
 
 
 class _ArrowArray(ctypes.Structure):
