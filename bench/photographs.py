@@ -80,9 +80,11 @@ def feather(side: int) -> np.ndarray:
 def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
     """Smooth noise of several scales in slightly different colours, float32."""
     height, width = size
-    out = np.full((height, width, 3), generator.uniform(60, 150, 3), np.float32)
+    out = np.full((height, width, 3), generator.uniform(90, 140, 3), np.float32)
     for cells, strength in ((3, 45), (12, 25), (48, 12), (160, 8)):
-        coarse = generator.normal(0, strength, (cells, cells * width // height, 3)).astype(np.float32)
+        shape = (cells, cells * width // height)
+        grey, tint = generator.normal(0, strength, (*shape, 1)), generator.normal(0, strength / 4, (*shape, 3))
+        coarse = (grey + tint).astype(np.float32)
         out += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return out
 

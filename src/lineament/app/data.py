@@ -38,7 +38,7 @@ def get_image(name: str, to_rgb: bool = False, use_cache: bool = True) -> UInt8[
     if pixels is None:
         raise ImageNotFound(
             f"there is no sample picture {name!r}; looked in: {'; '.join(looked)}. 'astronaut' comes with "
-            'pip install "lineament[samples]", \'t1\' and \'Tom_Hanks_54745\' with pip install insightface'
+            "pip install \"lineament[samples]\", 't1' and 'Tom_Hanks_54745' with pip install insightface"
         )
     return pixels.copy() if to_rgb else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
 

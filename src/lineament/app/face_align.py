@@ -52,7 +52,7 @@ def norm_crop2(
     return cv2.warpAffine(img, motion, (image_size, image_size), borderValue=0.0), motion
 
 
-def square_crop(im: np.ndarray, S: int) -> tuple[np.ndarray, float]:  # noqa: N803  (insightface's name)
+def square_crop(im: np.ndarray, S: int) -> tuple[np.ndarray, float]:
     """A picture fitted into the top left of a black square of side `S`, and the scale used."""
     height, width = im.shape[:2]
     longer = max(height, width)
@@ -85,13 +85,13 @@ def transform(
     return cv2.warpAffine(data, motion, (output_size, output_size), borderValue=0.0), motion
 
 
-def trans_points2d(pts: Any, M: Any) -> np.ndarray:  # noqa: N803
+def trans_points2d(pts: Any, M: Any) -> np.ndarray:
     """Points (n, 2) through a (2, 3) matrix; float32."""
     points = np.asarray(pts, np.float64)
     return carry(points[None], np.asarray(M, np.float64)[None])[0].astype(np.float32)
 
 
-def trans_points3d(pts: Any, M: Any) -> np.ndarray:  # noqa: N803
+def trans_points3d(pts: Any, M: Any) -> np.ndarray:
     """Points (n, 3) through a (2, 3) matrix; the third axis is multiplied by the matrix's scale."""
     points, motion = np.asarray(pts, np.float64), np.asarray(M, np.float64)
     scale = np.hypot(motion[0, 0], motion[0, 1])
@@ -100,6 +100,6 @@ def trans_points3d(pts: Any, M: Any) -> np.ndarray:  # noqa: N803
     )
 
 
-def trans_points(pts: Any, M: Any) -> np.ndarray:  # noqa: N803
+def trans_points(pts: Any, M: Any) -> np.ndarray:
     """`trans_points2d` or `trans_points3d`, by the number of columns."""
     return trans_points2d(pts, M) if np.shape(pts)[1] == 2 else trans_points3d(pts, M)

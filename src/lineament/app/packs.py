@@ -8,7 +8,9 @@ from lineament.packs.resolve import open_pack
 from lineament.packs.store import Store
 
 
-def find_pack(name: str | Path | Pack, root: str | Path = "~/.insightface", store: Store | None = None) -> Pack:
+def find_pack(
+    name: str | Path | Pack, root: str | Path = "~/.insightface", store: Store | None = None
+) -> Pack:
     """The pack called `name`.
 
     Looked for in this order: an existing folder of that path, `<root>/models/<name>` (where insightface

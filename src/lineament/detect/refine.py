@@ -31,11 +31,11 @@ SAME_VOTE: Final = 0.5  # overlap of a cell's box with the best cell's box, for 
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """One more look.
+class Look:
+    """One look at a face.
 
     Attributes:
-        face: side of the face in the window, pixels (square root of the box's area).
+        face: side of the face in the window, pixels (square root of its box's area).
         window: side of the window, pixels; a multiple of the network's stride.
         mirrored: look at the mirror image.
     """
@@ -45,8 +45,17 @@ class Pass:
     mirrored: bool = False
 
 
-PASSES: Final = (Pass(96, 160), Pass(192, 288), Pass(192, 288, mirrored=True))
-"""A small window first finds the angle for the two large ones, and is the second scale of the average."""
+STAGES: Final = ((Look(96, 160),), (Look(192, 256), Look(192, 256, mirrored=True)))
+"""A cheap small window first finds place and angle for two large ones, and is a second scale of the mean."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Where a face is thought to be: middle (2,), side in pixels, points (5, 2)."""
+
+    centre: np.ndarray
+    side: float
+    points: np.ndarray
 
 
 class Refined:
@@ -54,19 +63,19 @@ class Refined:
 
     Args:
         search: finds the faces.
-        passes: the looks, in order; each turns its window by the newest points.
+        stages: the looks; those of one stage share their window's place and angle.
 
     Raises:
         InvalidArgument: the network takes one input size only, or has no points.
     """
 
-    def __init__(self, search: FaceSearch, passes: tuple[Pass, ...] = PASSES) -> None:
+    def __init__(self, search: FaceSearch, stages: tuple[tuple[Look, ...], ...] = STAGES) -> None:
         if search.family.fixed_size is not None or not search.family.has_points:
             raise InvalidArgument(
                 f"{search.name} takes one input size only or has no points: its points cannot be refined"
             )
         self.search = search
-        self.passes = passes
+        self.stages = stages
 
     @property
     def name(self) -> str:
@@ -78,10 +87,9 @@ class Refined:
         faces = self.search.detect(pixels, settings)
         if not len(faces):
             return faces
-        usable = np.flatnonzero(alignable(faces.points))
         points = faces.points.copy()
-        for row in usable:
-            points[row] = refine(pixels, faces.boxes[row], faces.points[row], self.search.family, self.passes)
+        for row in np.flatnonzero(alignable(faces.points)):
+            points[row] = refine(pixels, faces.boxes[row], faces.points[row], self.search.family, self.stages)
         return replace(faces, points=points)
 
 
@@ -90,37 +98,56 @@ def refine(
     box: Float[np.ndarray, "4"],
     points: Float[np.ndarray, "5 2"],
     family: Family,
-    passes: tuple[Pass, ...] = PASSES,
+    stages: tuple[tuple[Look, ...], ...] = STAGES,
 ) -> Float[np.ndarray, "5 2"]:
-    """The mean of the points that the passes found; the first points when none finds the face again."""
-    centre = (box[:2] + box[2:]).astype(np.float64) / 2
+    """The mean of the points that all looks found; the first points when none finds the face again.
+
+    After each stage the newest place and points serve the next one: the first ones are the least certain.
+    """
     side = float(np.sqrt(max(float((box[2] - box[0]) * (box[3] - box[1])), 1.0)))
-    newest, found = points.astype(np.float64), list[np.ndarray]()
-    for look in passes:
-        motion = _window(newest, centre, side, look)
-        cells = family.candidates(_warp(pixels, motion, look.window), MIN_SCORE)
-        mean = _vote(cells, look)
-        if mean is None:
-            continue
-        newest = carry(mean[None], invert(motion[None]))[0]
-        if look.mirrored:
-            newest = newest[IN_MIRROR]
-        found.append(newest)
-    return np.mean(found, axis=0) if found else points
+    place = _Place((box[:2] + box[2:]).astype(np.float64) / 2, side, points.astype(np.float64))
+    answers: list[np.ndarray] = []
+    for stage in stages:
+        found = [seen for look in stage if (seen := _look(pixels, place, family, look)) is not None]
+        if found:
+            answers += [seen.points for seen in found]
+            place = _Place(
+                np.mean([seen.centre for seen in found], axis=0),
+                float(np.mean([seen.side for seen in found])),
+                np.mean([seen.points for seen in found], axis=0),
+            )
+    return np.mean(answers, axis=0) if answers else points
 
 
-def _window(points: np.ndarray, centre: np.ndarray, side: float, look: Pass) -> np.ndarray:
-    """Picture → window: turned so that `points` stand upright, scaled by the box, centred on it."""
-    upright = motions_to(points[None], ARCFACE_112)[0, :, :2]
-    linear = upright / np.hypot(upright[0, 0], upright[1, 0]) * (look.face / side)
+def _look(pixels: np.ndarray, place: _Place, family: Family, look: Look) -> _Place | None:
+    """Where the same face is when seen upright at the look's size, or None when it is not seen."""
+    motion = _window(place, look)
+    cells = family.candidates(_warp(pixels, motion, look.window), MIN_SCORE)
+    votes = _votes(cells, look)
+    if votes is None:
+        return None
+    box = votes @ cells.boxes
+    middle_and_points = np.concatenate(
+        [(box[:2] + box[2:])[None] / 2, np.einsum("c,cpx->px", votes, cells.points)]
+    )
+    back = carry(middle_and_points[None], invert(motion[None]))[0]
+    # The window is turned, so its box is not one in the picture: a square of the same area stands for it.
+    side = float(np.sqrt((box[2] - box[0]) * (box[3] - box[1]))) * place.side / look.face
+    return _Place(back[0], side, back[1:][IN_MIRROR] if look.mirrored else back[1:])
+
+
+def _window(place: _Place, look: Look) -> np.ndarray:
+    """Picture → window: turned so that the points stand upright, scaled and centred by the place."""
+    upright = motions_to(place.points[None], ARCFACE_112)[0, :, :2]
+    linear = upright / np.hypot(upright[0, 0], upright[1, 0]) * (look.face / place.side)
     if look.mirrored:
         linear = np.diag([-1.0, 1.0]) @ linear
     middle = (look.window - 1) / 2
-    return np.concatenate([linear, (middle - linear @ centre)[:, None]], axis=1)
+    return np.concatenate([linear, (middle - linear @ place.centre)[:, None]], axis=1)
 
 
-def _vote(cells: Candidates, look: Pass) -> np.ndarray | None:
-    """Mean points (5, 2) of the cells that see the expected face, weighted by score; None when none does."""
+def _votes(cells: Candidates, look: Look) -> np.ndarray | None:
+    """Weight of each cell, summing to 1: its score if it sees the expected face. None when no cell does."""
     middle = (look.window - 1) / 2
     expected = np.array([[middle - look.face / 2] * 2 + [middle + look.face / 2] * 2], np.float32)
     same = intersection_over_union(cells.boxes, expected)[:, 0] > SAME_FACE
@@ -129,7 +156,7 @@ def _vote(cells: Candidates, look: Pass) -> np.ndarray | None:
     best = int(np.argmax(same))  # cells are sorted by score, so the first one that fits is the best one
     agree = intersection_over_union(cells.boxes, cells.boxes[best : best + 1])[:, 0] > SAME_VOTE
     votes = (cells.scores * agree).astype(np.float64)
-    return (cells.points * votes[:, None, None]).sum(axis=0) / votes.sum()
+    return votes / votes.sum()
 
 
 def _warp(pixels: np.ndarray, motion: np.ndarray, size: int) -> np.ndarray:

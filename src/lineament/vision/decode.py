@@ -27,7 +27,7 @@ from lineament.core.errors import (
 )
 from lineament.core.image import Image
 from lineament.vision.containers import Header, read_header
-from lineament.vision.from_array import Colour, check_statements, rgb_of_array
+from lineament.vision.from_array import Colour, Range, check_statements, rgb_of_array
 from lineament.vision.orient import exif_mark, mark_of, upright, upright_size
 from lineament.vision.pixels import complaints, no_warnings, to_rgb
 from lineament.vision.plain_jpeg import decode_plain
@@ -126,7 +126,7 @@ def open_picture(
     source: Source,
     *,
     colour: Colour | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: Range | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Picture:
     """Open and check a picture without decoding it.
@@ -164,7 +164,7 @@ def read_image(
     source: Source,
     *,
     colour: Colour | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: Range | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image:
     """Open a picture and decode all of it. Arguments and errors are those of `open_picture`."""

@@ -1,7 +1,7 @@
 """A numpy array as a picture: what cannot be seen in an array must be stated by whoever passes it."""
 
 import math
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -12,6 +12,9 @@ from lineament.vision.pixels import over_white
 
 Colour = Literal["rgb", "bgr"]
 """Order of an array's colour channels; a fourth channel is alpha in either."""
+
+Range: TypeAlias = tuple[int | float, int | float]
+"""The values of an array that mean black and white."""
 
 _MEASURED: Final = ("uint16", "float16", "float32", "float64")
 
@@ -38,7 +41,7 @@ def check_statements(colour: object, value_range: object) -> None:
 
 
 def rgb_of_array(
-    array: np.ndarray, colour: Colour | None, value_range: tuple[float, float] | None
+    array: np.ndarray, colour: Colour | None, value_range: Range | None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[str, ...]]:
     """A copy of the array as 8-bit RGB, and notes on what was converted. The array is not modified.
 
@@ -94,7 +97,7 @@ def _channels(array: np.ndarray) -> int:
     raise ImageArrayInvalid(f"an array of shape {array.shape} is not a picture: {hint}")
 
 
-def _levels(array: np.ndarray, value_range: tuple[float, float] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _levels(array: np.ndarray, value_range: Range | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Values as 8-bit levels."""
     if array.dtype == np.uint8 and value_range in (None, (0, 255)):
         return array, ()

@@ -1,7 +1,7 @@
 """Pixels of a Pillow image as RGB, and Pillow's complaints as named errors.
 
-Pillow decodes everything but ordinary JPEG files (`plain_jpeg.py`). It neither writes to the process's
-standard error nor returns pixels that were never there, as OpenCV's readers of TIFF, PNG and GIF do.
+Pillow decodes everything but ordinary JPEG files (`plain_jpeg.py`); its decoders report what is missing and
+write nothing to the process's standard error.
 
 What becomes RGB, and how:
 - gray, 1 bit, palette, CMYK (Adobe's inverted one too), YCbCr: converted; colour profiles are not applied.

@@ -5,8 +5,9 @@ framing, and every limit says what it costs the default recogniser or how often 
 (`QualityLimits`; measured by `bench/quality_gate.py`, figures in `LOG.md`). The facts, column by column of
 `lineament.core.faces.Quality`:
 
-- `eye_distance`: distance of the two eye points in the picture over cos(yaw), yaw held to ±60°: the distance a
-  frontal view would show, as in ISO/IEC 29794-5, so that a turned head is not called small.
+- `eye_distance`: distance of the two eye points in the picture, or 0.9 of the distance between the middles of
+  eyes and mouth where that is larger: turning the head brings the eyes together, but does not make the face
+  small. (In frontal captures the two distances are nearly equal: ratio 0.98, middle 90 % 0.86 to 1.09.)
 - `sharpness`: root of the ratio of fine to coarse detail of luma in the inner face: differences of Gaussians
   with σ 1–2 and 4–8 crop pixels. Noise fills every place alike, a face has its detail around eyes, nose and
   mouth; so NOISE_MARGIN times the energy of the quietest seventh of the 8×8 blocks is taken off the fine
@@ -45,6 +46,7 @@ scatter by about ±40 %, so a margin of 1 would leave half of it standing."""
 
 _QUIET: Final = 12  # of the 81 blocks: their 15th percentile
 _NOSE_DEPTH: Final = 1.0  # half eye distances; 0.99 in the mean of the 68-point faces
+_HEIGHT_SHARE: Final = 0.9
 _CHUNK: Final = 16  # faces at a time: temporaries stay in the processor's cache
 
 
@@ -78,14 +80,12 @@ def measure(
     sharpness, brightness, contrast, occlusion = (
         np.concatenate([np.zeros(0, np.float32), *(part[k] for part in parts)]) for k in range(4)
     )
-    yaw = yaw_of(points)
-    eyes = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
     return Quality(
-        eye_distance=(eyes / np.cos(np.radians(np.clip(yaw, -60, 60)))).astype(np.float32),
+        eye_distance=eye_distance_of(points),
         sharpness=sharpness,
         brightness=brightness,
         contrast=contrast,
-        yaw=yaw,
+        yaw=yaw_of(points),
         roll=roll_of(motions),
         occlusion=occlusion,
         outside=outside_of(motions, picture_size),
@@ -121,6 +121,13 @@ def _sharpness(fine: np.ndarray, coarse: np.ndarray) -> Float32[np.ndarray, "n"]
     signal = np.maximum(blocks.mean(axis=1) - NOISE_MARGIN * quiet, 0.0)
     # 4 = two of 255 levels, squared: below that there is no coarse detail to compare with.
     return (np.sqrt(signal / ((coarse**2).mean(axis=(1, 2)) + 4.0)) / TYPICAL_RATIO).astype(np.float32)
+
+
+def eye_distance_of(points: Float32[np.ndarray, "n 5 2"]) -> Float32[np.ndarray, "n"]:
+    """Pixels between the eyes, a turned head taken into account; see the module's description."""
+    eyes = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
+    height = np.linalg.norm((points[:, 3] + points[:, 4] - points[:, 0] - points[:, 1]) / 2, axis=1)
+    return np.maximum(eyes, _HEIGHT_SHARE * height).astype(np.float32)
 
 
 def yaw_of(points: Float32[np.ndarray, "n 5 2"]) -> Float32[np.ndarray, "n"]:

@@ -90,7 +90,12 @@ def test_names_alone_say_nothing(networks):
 def test_normalisation_is_found_through_operators_that_change_nothing(networks):
     path = networks.vector(
         "r.onnx",
-        before=[("Identity", []), ("Sub", [np.array([127.5])]), ("Identity", []), ("Mul", [np.array([1 / 128])])],
+        before=[
+            ("Identity", []),
+            ("Sub", [np.array([127.5])]),
+            ("Identity", []),
+            ("Mul", [np.array([1 / 128])]),
+        ],
     )
     found = input_normalisation(load_model(path))
     assert found is not None

@@ -36,6 +36,11 @@ class ArcFaceONNX(Model[OnnxEmbedder]):
         """[batch, dimension]."""
         return [self.card.batch or None, self.card.dimension]
 
+    @property
+    def _alignment(self) -> str:
+        # Packs name the template, files of other sizes scale it.
+        return f"arcface-{self.card.size[0]}"
+
     def get(self, img: Any, face: Face, *, color: str = "bgr") -> np.ndarray | None:
         """Embed one face of a picture and store it as `face.embedding`.
 

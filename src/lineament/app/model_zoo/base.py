@@ -41,6 +41,7 @@ class _Loaded(Generic[P]):
     """Sessions with one set of options, and what works with them, by number of threads."""
 
     options: RuntimeOptions
+    ctx_id: int | None = None
     parts: dict[int, tuple[P, Session]] = field(default_factory=dict[int, tuple[P, Session]])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -99,12 +100,13 @@ class Model(ABC, Generic[P]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key != "_loaded"}
-        return {**state, "_devices": _picklable(self._devices), "options": self._loaded.options.providers}
+        return {**state, "_devices": _picklable(self._devices), "ctx_id": self._loaded.ctx_id}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        on_processor = state["options"] != state["_devices"].options.providers
-        self.__dict__.update({key: value for key, value in state.items() if key != "options"})
-        self._loaded = _Loaded(self._devices.at(-1) if on_processor else self._devices.options)
+        vars(self).update({key: value for key, value in state.items() if key != "ctx_id"})
+        ctx_id: int | None = state["ctx_id"]
+        options = self._devices.options if ctx_id is None else self._devices.at(ctx_id)
+        self._loaded = _Loaded(options, ctx_id)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}, taskname={self.taskname!r})"
@@ -155,18 +157,21 @@ class Model(ABC, Generic[P]):
         """Engine options in use."""
         return self._loaded.options
 
-    def prepare(self, ctx_id: int, **_: Any) -> None:
+    def prepare(self, ctx_id: int, **settings: Any) -> None:
         """Choose the device and load the network.
 
         Args:
             ctx_id: below 0 the processor, else the number of the graphics processor.
+            **settings: accepted and ignored by networks that have none.
 
         Raises:
             RuntimeUnavailable: the device is not there and no fallback is allowed.
             PackBroken: the file cannot be loaded.
         """
         options = self._devices.at(ctx_id)
-        loaded = self._loaded if options == self._loaded.options else _Loaded[P](options)
+        now = self._loaded
+        kept = now.parts if options == now.options else dict[int, tuple[P, Session]]()
+        loaded = _Loaded(options, ctx_id, kept, now.lock)
         _, session = self._take(loaded, options.thread_count)
         session.open()
         self._devices.report(session.device, ctx_id, self.card.file)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import UInt8
 
+from lineament.app.devices import Devices
 from lineament.app.model_zoo.base import Model
 from lineament.app.pictures import rgb_pixels
 from lineament.core.errors import InvalidArgument
@@ -14,7 +15,7 @@ from lineament.core.faces import Faces
 from lineament.detect.refine import Refined
 from lineament.detect.scrfd import LAYOUTS
 from lineament.detect.search import AUTO, DetectionSettings, FaceSearch
-from lineament.packs.card import ModelCard
+from lineament.packs.card import ModelCard, Pack
 from lineament.pipeline.parts import SCRFD_SETTINGS, YUNET_SETTINGS, family_for
 from lineament.runtime.session import Session
 from lineament.vision.boxes import Rule, non_maximum_suppression
@@ -38,14 +39,10 @@ class SCRFD(Model[FaceSearch | Refined]):
         search = FaceSearch(family_for(self.card, session), _own_settings(self.card))
         return Refined(search) if self.card.family == "yunet" and self.card.size == (0, 0) else search
 
-    @property
-    def settings(self) -> DetectionSettings:
-        """How faces are searched for. Immutable; assigning another set is atomic."""
-        return self.__dict__.get("_settings") or _own_settings(self.card)
-
-    @settings.setter
-    def settings(self, value: DetectionSettings) -> None:
-        self.__dict__["_settings"] = value
+    def _begin(self, pack: Pack, card: ModelCard, devices: Devices, session: Any = None) -> None:
+        super()._begin(pack, card, devices, session)
+        self.settings: DetectionSettings = _own_settings(card)
+        """How faces are searched for. Immutable: replacing it is atomic, and the next call sees it."""
 
     @property
     def use_kps(self) -> bool:
@@ -104,6 +101,18 @@ class SCRFD(Model[FaceSearch | Refined]):
         if "sizes" in given:
             given["sizes"] = sizes_of(given["sizes"])
         changed = changed_settings(self.settings, given)
+        super().prepare(ctx_id)
+        self.settings = changed
+
+    def prepare_anew(
+        self, ctx_id: int, det_thresh: float | None, det_size: Any, settings: Mapping[str, Any]
+    ) -> None:
+        """As `prepare`, from the network's own settings instead of the present ones; the overlap stays."""
+        given = {"sizes": sizes_of(det_size), **settings}
+        if det_thresh is not None:
+            given["threshold"] = float(det_thresh)
+        own = replace(_own_settings(self.card), overlap=self.nms_thresh)
+        changed = changed_settings(own, given)
         super().prepare(ctx_id)
         self.settings = changed
 
