@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from lineament import PartSettings, Recognizer, Threshold
+from lineament import Recognizer, Threshold
 from lineament.packs.card import Views
+from lineament.pipeline.batch import in_order
+from lineament.runtime.options import processors
 from lineament.vision.boxes import rank
 
 VIEWS: tuple[Views, ...] = ("one", "mirrored_sum")
@@ -41,7 +43,7 @@ def pictures(shared: Path) -> Iterator[tuple[str, bytes]]:
 
 def make_templates(shared: Path, cache: Path) -> None:
     """Run detector and embedder over every picture and keep the raw outputs of both views."""
-    recognizer = Recognizer(settings=PartSettings())
+    recognizer = Recognizer()
     embedder = recognizer.parts(1).embedder
     names: list[str] = []
     jpegs: list[bytes] = []
@@ -50,18 +52,25 @@ def make_templates(shared: Path, cache: Path) -> None:
         jpegs.append(jpeg)
     raw = np.full((len(names), 2, embedder.card.dimension), np.nan, np.float32)
     found = np.zeros(len(names), np.int64)
-    for result in recognizer.analyze_many(jpegs):
-        faces, analysis = result.faces, result.value
-        found[result.index] = len(faces)
-        if len(faces) and analysis is not None:
-            best = int(rank(faces.boxes, faces.scores, "central", analysis.picture.full_size)[0])
-            row = int(faces.template_rows[best])
-            if row >= 0:
-                crop = analysis.crops.pixels[row : row + 1]
-                both = np.concatenate([crop, crop[:, :, ::-1]])
-                raw[result.index] = embedder.raw(both)
+
+    def work(jpeg: bytes) -> tuple[int, np.ndarray | None]:
+        analysis = recognizer.inspect(jpeg, threads=1)
+        faces, crops = analysis.faces, analysis.crops
+        if not len(faces):
+            return 0, None
+        best = int(rank(faces.boxes, faces.scores, "central", analysis.picture.full_size)[0])
+        row = int(faces.template_rows[best])
+        if row < 0:
+            return len(faces), None
+        first = faces.templates.vectors[row] * faces.templates.norms[row]
+        return len(faces), np.stack([first, embedder.raw(crops.pixels[row : row + 1, :, ::-1])[0]])
+
+    for result in in_order(jpegs, work, processors()):
+        found[result.index], both = result.value
+        if both is not None:
+            raw[result.index] = both
         if result.index % 500 == 499:
-            print(f"{result.index + 1} of {len(names)} pictures", file=sys.stderr)
+            print(f"{result.index + 1} of {len(names)} pictures", file=sys.stderr, flush=True)
     cache.parent.mkdir(parents=True, exist_ok=True)
     np.savez(cache, names=np.array(names), raw=raw, found=found, detector=recognizer.parts().detector.name)
     failures = int(np.isnan(raw[:, 0, 0]).sum())

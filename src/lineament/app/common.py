@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 
@@ -95,12 +95,12 @@ class Face(dict[str, Any]):
         shown = [f"{key}={_shown(key, value)}" for key, value in self.items()]
         return f"Face({', '.join(shown)})"
 
-    def __or__(self, other: Any) -> Self:
+    def __or__(self, other: Any) -> "Face":
         result = self.copy()
         result.update(other)
         return result
 
-    def __ior__(self, other: Any) -> Self:
+    def __ior__(self, other: Any) -> "Face":
         self.update(other)
         return self
 
@@ -115,9 +115,9 @@ class Face(dict[str, Any]):
             self[key] = default
         return self[key]
 
-    def copy(self) -> Self:
+    def copy(self) -> "Face":
         """A `Face` with the same values."""
-        return type(self)(self)
+        return Face(self)
 
     @property
     def embedding_norm(self) -> Any:

@@ -36,11 +36,12 @@ def samples(folder: Path) -> None:
 
 
 def other_view(pixels: np.ndarray) -> np.ndarray:
-    """The picture turned by 12 degrees, at 60 % of its size, warmer and less contrasty."""
+    """Head and shoulders, turned by 8 degrees, at 80 % of the size, warmer and less contrasty."""
     height, width = pixels.shape[:2]
-    motion = cv2.getRotationMatrix2D((width / 2, height / 2), 12, 0.6)
-    turned = cv2.warpAffine(pixels, motion, (width, height), borderValue=(90, 100, 120))
-    return np.clip(turned * np.array([0.85, 0.8, 0.7]) + 25, 0, 255).astype(np.uint8)
+    motion = cv2.getRotationMatrix2D((width / 2, height / 2), 8, 1.0)
+    turned = cv2.warpAffine(pixels, motion, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.resize(turned[20:380, 60:420], (288, 288), interpolation=cv2.INTER_AREA)
+    return np.clip(small * np.array([0.85, 0.8, 0.7]) + 25, 0, 255).astype(np.uint8)
 
 
 def tight_crop(pixels: np.ndarray) -> np.ndarray:

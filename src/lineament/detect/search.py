@@ -98,9 +98,9 @@ class FaceSearch:
             boxes[kept],
             np.concatenate([f.points for f in found])[kept],
             scores[kept],
-            np.concatenate([np.full(len(f.scores), a) for f, a in zip(found, settings.angles, strict=True)])[
-                kept
-            ],
+            np.concatenate(
+                [np.full(len(f.scores), a, np.float32) for f, a in zip(found, settings.angles, strict=True)]
+            )[kept],
         )
         return _chosen(faces, pixels.shape[:2], settings)
 

@@ -19,6 +19,8 @@ READABLE: Final = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, JPEG 2000 or PNM
 # Enough pages or frames to count; a file with more is reported as having this many.
 _MOST_PAGES: Final = 1000
 _HEIC_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+# Two letters are too few to go by: the length of the second header tells a bitmap from a text.
+_BMP_HEADERS: Final = {size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124)}
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -65,7 +67,7 @@ def sniff(data: bytes) -> str | None:
         return "WebP"
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return "TIFF"
-    if data.startswith(b"BM"):
+    if data.startswith(b"BM") and data[14:18] in _BMP_HEADERS:
         return "BMP"
     if data.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")):
         return "JPEG 2000"
@@ -241,6 +243,15 @@ def _boxes(kind: str) -> Callable[[bytes, str], Header]:
     return read
 
 
+def _jpeg_2000(data: bytes, name: str) -> Header:
+    """Boxes of a JP2 file, or a bare codestream with its end mark (ITU-T T.800, annexes I and A)."""
+    if data[:2] != b"\xff\x4f":
+        return _boxes("JPEG 2000")(data, name)
+    if b"\xff\xd9" not in data[-64:]:
+        raise _cut(name, "JPEG 2000")
+    return Header("JPEG 2000", (0, 0), 1, 0)
+
+
 _READERS: Final[dict[str, Callable[[bytes, str], Header]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
@@ -249,4 +260,5 @@ _READERS: Final[dict[str, Callable[[bytes, str], Header]]] = {
     "TIFF": _tiff,
     "AVIF": _boxes("AVIF"),
     "HEIC": _boxes("HEIC"),
+    "JPEG 2000": _jpeg_2000,
 }

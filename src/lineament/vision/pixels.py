@@ -1,7 +1,7 @@
 """Pixels of a Pillow image as RGB, and Pillow's complaints as named errors.
 
-Pillow decodes everything but ordinary JPEG files (`plain_jpeg.py`); its decoders report what is missing and
-write nothing to the process's standard error.
+Pillow decodes everything but ordinary JPEG files (`plain_jpeg.py`). It reports what is missing as an error;
+only libtiff, of a damaged compressed TIFF file, also writes a line to the process's standard error.
 
 What becomes RGB, and how:
 - gray, 1 bit, palette, CMYK (Adobe's inverted one too), YCbCr: converted; colour profiles are not applied.
@@ -14,7 +14,7 @@ What becomes RGB, and how:
 import ctypes
 import threading
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -47,10 +47,10 @@ def complaints(name: str, kind: str) -> Generator[None]:
         yield
     except LineamentError:
         raise
-    except (MemoryError, PillowImage.DecompressionBombError) as error:
-        raise ImageTooLarge(
-            f"{name} needs more memory than there is ({error}): shrink the picture"
-        ) from error
+    except MemoryError as error:
+        raise ImageTooLarge(f"{name} needs more memory than there is: shrink the picture") from error
+    except PillowImage.DecompressionBombError as error:
+        raise ImageTooLarge(f"{name} is larger than PIL.Image.MAX_IMAGE_PIXELS allows ({error})") from error
     except Exception as error:
         raise _named(error, name, kind) from error
 
@@ -144,7 +144,7 @@ def _from_16_bits(gray: np.ndarray, light_is_zero: bool) -> np.ndarray:
     return 255 - levels if light_is_zero else levels
 
 
-def _tags(image: PillowImage.Image) -> dict[int, object]:
+def _tags(image: PillowImage.Image) -> Mapping[int, object]:
     """Tags of a TIFF image, empty for every other format."""
     return getattr(image, "tag_v2", {})
 

@@ -37,7 +37,7 @@ from lineament.core.faces import Quality
 from lineament.vision.occlusion import lower_face_occlusion
 
 SIDE: Final = 112
-TYPICAL_RATIO: Final = 0.46
+TYPICAL_RATIO: Final = 0.47
 """Median fine-to-coarse ratio of frontal CFP crops: a sharpness of 1."""
 
 NOISE_MARGIN: Final = 2.5
@@ -51,7 +51,7 @@ _CHUNK: Final = 16  # faces at a time: temporaries stay in the processor's cache
 
 
 def measure(
-    crops: UInt8[np.ndarray, "n 112 112 3"],
+    crops: UInt8[np.ndarray, "n s s 3"],
     motions: Float64[np.ndarray, "n 2 3"],
     points: Float32[np.ndarray, "n 5 2"],
     picture_size: tuple[int, int],
@@ -59,23 +59,19 @@ def measure(
     """Facts about n faces of one picture.
 
     Args:
-        crops: red-green-blue, aligned to the ArcFace template of 112 pixels.
+        crops: red-green-blue, aligned to an ArcFace template; others than 112 pixels are brought to it.
         motions: picture → crop, pixels.
         points: five points in the picture, pixels.
         picture_size: (height, width), pixels.
 
     Raises:
-        InvalidArgument: the three arrays differ in length, or the picture has no pixels.
+        InvalidArgument: the picture has no pixels, or there is no ArcFace template for crops of that side.
     """
-    if not len(crops) == len(motions) == len(points):
-        raise InvalidArgument(
-            f"{len(crops)} crops, {len(motions)} motions and {len(points)} sets of points do not belong "
-            "together: pass one of each for every face"
-        )
     if min(picture_size) < 1:
         raise InvalidArgument(
             f"a picture of {picture_size} (height, width) has no pixels: pass its real size"
         )
+    crops, motions = _as_112(crops, motions)
     parts = [_pixels(crops[i : i + _CHUNK]) for i in range(0, len(crops), _CHUNK)]
     sharpness, brightness, contrast, occlusion = (
         np.concatenate([np.zeros(0, np.float32), *(part[k] for part in parts)]) for k in range(4)
@@ -90,6 +86,25 @@ def measure(
         occlusion=occlusion,
         outside=outside_of(motions, picture_size),
     )
+
+
+def _as_112(crops: np.ndarray, motions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Crops of another ArcFace template as ones of 112 pixels, for `lineament.vision.align.arcface` says how."""
+    side = crops.shape[1]
+    if side == SIDE:
+        return crops, motions
+    if side == 0 or (side % 112 and side % 128):
+        raise InvalidArgument(
+            f"quality is measured on crops of an ArcFace template, and there is none of {side} pixels: "
+            "align to arcface-112, arcface-128, ..."
+        )
+    # Templates of the 128 family are those of the 112 family, 8/128 of the side further right.
+    ratio, shift = (side // 112, 0) if side % 112 == 0 else (side // 128, 8 * side // 128)
+    part = crops[:, : SIDE * ratio, shift : shift + SIDE * ratio]
+    small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in part]
+    moved = motions.copy()
+    moved[:, 0, 2] -= shift
+    return np.array(small, np.uint8).reshape(-1, SIDE, SIDE, 3), moved / ratio
 
 
 def _pixels(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -209,12 +224,12 @@ class QualityLimits:
 
     eye_distance: float = 12.0
     sharpness: float = 0.38
-    dark: float = 0.25
-    bright: float = 0.75
-    contrast: float = 0.03
+    dark: float = 0.15
+    bright: float = 0.93
+    contrast: float = 0.012
     yaw: float = 40.0
     occlusion: float = 0.6
-    outside: float = 0.35
+    outside: float = 0.4
     norm: float | None = None
     advisory: frozenset[str] = frozenset({"lower_face_occluded"})
 
@@ -235,14 +250,14 @@ class Problem:
 
 
 def problems(row: dict[str, float], norm: float | None, limits: QualityLimits) -> tuple[Problem, ...]:
-    """What is wrong with one face, the order being that of the checks; empty when nothing is.
+    """What is wrong with one face, in the order of the checks; empty when nothing is.
 
     Args:
         row: facts by name, from `Quality.row`.
         norm: length of the raw embedding; not checked when it or its limit is None.
         limits: the gate.
     """
-    found = [*_resolution(row, limits), *_light(row, limits), *_view(row, limits)]
+    found = [*_size(row, limits), *_detail(row, limits), *_view(row, limits)]
     if norm is not None and limits.norm is not None and norm < limits.norm:
         found.append(
             (
@@ -257,36 +272,43 @@ def problems(row: dict[str, float], norm: float | None, limits: QualityLimits) -
 _Found = list[tuple[str, str]]
 
 
-def _resolution(row: dict[str, float], limits: QualityLimits) -> _Found:
-    found: _Found = []
-    if row["eye_distance"] < limits.eye_distance:
-        found.append(
-            (
-                "face_too_small",
-                f"the eyes are {row['eye_distance']:.0f} pixels apart, at least {limits.eye_distance:.0f} are "
-                "needed: come closer or use a larger picture",
-            )
+def _size(row: dict[str, float], limits: QualityLimits) -> _Found:
+    if not row["eye_distance"] < limits.eye_distance:
+        return []
+    return [
+        (
+            "face_too_small",
+            f"the eyes are {row['eye_distance']:.0f} pixels apart, at least {limits.eye_distance:.0f} are "
+            "needed: come closer or use a larger picture",
         )
-    if row["sharpness"] < limits.sharpness:
+    ]
+
+
+def _detail(row: dict[str, float], limits: QualityLimits) -> _Found:
+    """Light and focus. Light alone refuses nobody: only detail that is lost does, and light names the cause."""
+    figures = (
+        f"(brightness {row['brightness']:.2f}, contrast {row['contrast']:.3f}, "
+        f"sharpness {row['sharpness']:.2f})"
+    )
+    if row["brightness"] > limits.bright:
+        return [("face_bright", f"the face is washed out by light {figures}: expose less or turn away")]
+    flat, blurred = row["contrast"] < limits.contrast, row["sharpness"] < limits.sharpness
+    if (flat or blurred) and row["brightness"] < limits.dark:
+        return [("face_dark", f"the face is lost in darkness {figures}: light it from the front")]
+    found: _Found = []
+    if flat:
+        found.append(
+            ("low_contrast", f"the face hardly stands out {figures}: clean the lens, avoid haze and glare")
+        )
+    if blurred:
         found.append(
             (
                 "face_blurred",
                 f"the face has too little detail (sharpness {row['sharpness']:.2f}, at least "
-                f"{limits.sharpness:.2f}): hold still, focus, clean the lens or use a larger picture",
+                f"{limits.sharpness:.2f}): hold still, focus, or use a larger or less noisy picture",
             )
         )
     return found
-
-
-def _light(row: dict[str, float], limits: QualityLimits) -> _Found:
-    if row["contrast"] >= limits.contrast:
-        return []
-    figures = f"(brightness {row['brightness']:.2f}, contrast {row['contrast']:.3f}, at least {limits.contrast:.3f})"
-    if row["brightness"] < limits.dark:
-        return [("face_dark", f"the face is lost in darkness {figures}: light it from the front")]
-    if row["brightness"] > limits.bright:
-        return [("face_bright", f"the face is washed out by light {figures}: expose less or turn away")]
-    return [("low_contrast", f"the face hardly stands out {figures}: clean the lens, avoid haze and glare")]
 
 
 def _view(row: dict[str, float], limits: QualityLimits) -> _Found:

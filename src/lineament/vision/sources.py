@@ -10,7 +10,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -18,13 +18,23 @@ from PIL import Image as PillowImage
 from lineament.core.errors import ImageEmpty, ImageError, ImageNotFound, ImageTooLarge, InvalidArgument
 from lineament.core.image import Image
 
+
+@runtime_checkable
+class ByteStream(Protocol):
+    """A file opened with 'rb', `io.BytesIO`, an upload: whatever gives bytes when read."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        ...
+
+
 Source: TypeAlias = (
     str
     | os.PathLike[str]
     | bytes
     | bytearray
     | memoryview
-    | BinaryIO
+    | ByteStream
     | PillowImage.Image
     | np.ndarray
     | Image

@@ -1,7 +1,6 @@
 """InsightFace packs and single files, recognised by structure."""
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
@@ -350,7 +349,7 @@ def test_the_fake_packs_with_golden_outputs(shared):
 
 def test_a_folder_with_real_networks(shared, tmp_path):
     for name in ("scrfd_500m_kps.onnx", "fr_feature.onnx"):
-        os.symlink(shared / "models" / name, tmp_path / name)
+        (tmp_path / name).symlink_to(shared / "models" / name)
     card = read_insightface(tmp_path).card
     detector, recogniser = card.model("detection"), card.model("recognition")
     assert detector is not None

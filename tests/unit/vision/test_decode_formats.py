@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from lineament.core.errors import ImageFormatUnsupported, ImageUnreadable
+from lineament.core.errors import ImageFormatUnsupported, ImageTruncated, ImageUnreadable
 from lineament.vision.decode import open_picture, read_image
 from lineament.vision.orient import exif_mark, upright, upright_size
-
-pillow_heif = pytest.importorskip("pillow_heif")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +34,7 @@ def exif(mark: int) -> bytes:
 
 
 def heic(pixels: np.ndarray, mark: int = 1) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
     buffer = io.BytesIO()
     pillow_heif.from_pillow(PillowImage.fromarray(pixels)).save(buffer, quality=-1, exif=exif(mark))
     return buffer.getvalue()
@@ -116,13 +115,12 @@ def test_reduced_decoding_keeps_the_upright_frame(mark: int, astronaut: np.ndarr
     wide = astronaut[:301, :403]
     image = open_picture(encoded(stored(wide, mark), "JPEG", quality=95, exif=exif(mark))).decode(200)
     assert image.full_size == (301, 403)
-    assert max(image.pixels.shape) == 202
-    assert image.pixels.shape[:2] in ((151, 202), (151, 202))
+    assert image.pixels.shape[:2] == (151, 202)
     assert image.scale == image.pixels.shape[1] / 403
     from skimage.transform import resize
 
     small = resize(wide, image.pixels.shape[:2], anti_aliasing=True, preserve_range=True)
-    assert difference(image.pixels, small) < 4
+    assert difference(image.pixels, small) < 6, "turned wrongly it is above 20"
 
 
 def test_a_damaged_or_impossible_mark_counts_as_none() -> None:
@@ -163,6 +161,20 @@ def test_other_formats_are_close(kind: str, options: dict[str, object], picture:
     assert got.notes == ()
 
 
+def test_a_bare_jpeg_2000_codestream(picture: np.ndarray) -> None:
+    data = encoded(picture, "JPEG2000", no_jp2=True)
+    assert data.startswith(b"\xff\x4f\xff\x51")
+    assert np.array_equal(read_image(data).pixels, picture)
+    with pytest.raises(ImageTruncated):
+        read_image(data[:-20])
+
+
+def test_a_pillow_image_of_a_cut_file(picture: np.ndarray) -> None:
+    data = encoded(picture, "PNG")
+    with PillowImage.open(io.BytesIO(data[: len(data) // 2])) as image, pytest.raises(ImageTruncated):
+        read_image(image)
+
+
 def test_16_bit_gray_is_scaled_not_cut(picture: np.ndarray) -> None:
     gray = gray_of(picture)
     wide = gray.astype(np.uint16) * 257
@@ -197,7 +209,7 @@ def test_transparency_is_laid_on_white(picture: np.ndarray) -> None:
         got = read_image(data)
         assert np.abs(got.pixels - want).max() <= 1
         assert "transparency laid on white" in got.notes
-    la = PillowImage.fromarray(np.dstack([gray_of(picture), alpha]), "LA") if False else _la(picture, alpha)
+    la = _la(picture, alpha)
     got = read_image(encoded(la, "PNG"))
     assert (got.pixels[:, 0] == 255).all()
     assert got.notes == ("gray to RGB", "transparency laid on white")
@@ -300,8 +312,17 @@ except ImageFormatUnsupported as error:
 
 
 def test_pillow_heif_is_not_registered_with_pillow(picture: np.ndarray) -> None:
-    read_image(heic(picture))
-    assert "HEIF" not in PillowImage.OPEN
+    program = """
+import sys
+from PIL import Image
+from lineament.vision.decode import read_image
+before = set(Image.OPEN)
+read_image(sys.stdin.buffer)
+print(set(Image.OPEN) - before)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input=heic(picture), capture_output=True, check=True)
+    assert done.stdout.strip() == b"set()"
 
 
 def test_known_formats_that_are_not_read() -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from lineament.app.devices import Devices
 from lineament.app.model_zoo.session import BorrowedSession, DoorSession, shown
@@ -79,7 +79,7 @@ class Model(ABC, Generic[P]):
         self._begin(pack, pack.card.models[0], devices, session)
 
     @classmethod
-    def of(cls, pack: Pack, card: ModelCard, devices: Devices) -> Self:
+    def of(cls, pack: Pack, card: ModelCard, devices: Devices) -> "Model[P]":
         """One network of a pack."""
         model = cls.__new__(cls)
         model._begin(pack, card, devices)
