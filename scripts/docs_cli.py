@@ -19,8 +19,8 @@ HEAD = """\
 
 # Command line
 
-Every command, as `--help` prints it. The [exit codes](errors.md#exit-codes) are the same for all. Options may stand
-before or after arguments; `--` ends them.
+Every command, as `--help` prints it. The [exit codes](errors.md#exit-codes) are the same for all. Options may
+stand before or after arguments; `--` ends them.
 """
 
 

@@ -69,7 +69,7 @@ def undocumented(body: list[ast.stmt], where: str) -> Iterator[str]:
         if not isinstance(node, Definition) or node.name.startswith("_"):
             continue
         decorators = {ast.unparse(d) for d in node.decorator_list}
-        repeated = any(d.endswith((".setter", ".deleter")) or d.endswith("overload") for d in decorators)
+        repeated = any(d.endswith((".setter", ".deleter", "overload")) for d in decorators)
         if not repeated and not ast.get_docstring(node):
             yield f"{where}:{node.lineno} {node.name}"
         if isinstance(node, ast.ClassDef):

@@ -12,11 +12,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOORS = ("lineament", "lineament.cli", "lineament.app")
 
 # Top-level packages that are not Python's own, frozen: a new one here is a slower start for everybody.
-# wadler_lindig comes with jaxtyping; markers of editable installs begin with an underscore.
+# Markers of editable installs begin with an underscore.
 ALLOWED = {
-    "lineament": {"lineament", "numpy", "cv2", "PIL", "jaxtyping", "wadler_lindig"},
-    "lineament.cli": {"lineament", "numpy", "cv2", "PIL", "jaxtyping", "wadler_lindig", "click"},
-    "lineament.app": {"lineament", "numpy", "cv2", "PIL", "jaxtyping", "wadler_lindig"},
+    "lineament": {"lineament", "numpy", "cv2", "PIL", "jaxtyping"},
+    "lineament.cli": {"lineament", "numpy", "cv2", "PIL", "jaxtyping", "click"},
+    "lineament.app": {"lineament", "numpy", "cv2", "PIL", "jaxtyping"},
 }
 FORBIDDEN = {
     "torch", "fastapi", "ray", "matplotlib", "onnx", "pyarrow", "httpx", "openvino", "onnxruntime", "rich",
@@ -32,9 +32,9 @@ def watch(event, arguments):
         raise RuntimeError(f"a connection at import: {event} {arguments}")
 sys.addaudithook(watch)
 before = set(sys.modules)
-begin = time.perf_counter()
+begin = time.process_time()
 __import__(sys.argv[1])
-took = time.perf_counter() - begin
+took = time.process_time() - begin
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 third = sorted(n for n in loaded - set(sys.stdlib_module_names) if not n.startswith("_"))
 with open(sys.argv[2], "w") as file:
@@ -51,10 +51,10 @@ def probe(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module", params=DOORS)
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What importing a door did, the fastest of three times."""
+    """What importing a door did, the faster of two times."""
     answer = tmp_path_factory.mktemp("probe") / "answer.json"
     runs: list[dict[str, object]] = []
-    for _ in range(3):
+    for _ in range(2):
         done = probe(PROBE, request.param, str(answer))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         runs.append(json.loads(answer.read_text()))
@@ -72,6 +72,7 @@ def test_no_connection_is_opened(imported: dict[str, object]) -> None:
 
 
 def test_importing_takes_less_than_a_second(imported: dict[str, object]) -> None:
+    # Of the processor, so that a busy machine does not fail it.
     assert float(str(imported["took"])) < 1.0
 
 

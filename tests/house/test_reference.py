@@ -79,8 +79,10 @@ def test_the_page_of_the_card_lists_every_field(heading: str, kind: type) -> Non
 
 
 def test_glossary_words_are_fixed_once() -> None:
-    words = re.findall(r"^\| ([^|]+?) \|", (REPOSITORY / "docs" / "glossary.md").read_text("utf-8"), re.M)
-    rows = [word for word in words if word not in ("Word",) and not word.startswith("-")]
+    words = re.findall(
+        r"^\| ([^|]+?) \|", (REPOSITORY / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    rows = [word for word in words if word != "Word" and not word.startswith("-")]
     assert len(rows) == len(set(rows)) > 30
 
 

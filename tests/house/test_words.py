@@ -9,6 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = sorted((REPOSITORY / "src").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCE}
 GLOSSARY = REPOSITORY / "docs" / "glossary.md"
 TOP = ("README.md", "CHANGELOG.md", "LOG.md", "NOTICE", "mkdocs.yml", "pyproject.toml", "constraints.txt")
 
@@ -69,8 +70,8 @@ def test_spelling_is_british_in_documentation(term: str) -> None:
     found = {}
     for name, text in texts():
         if name.startswith("docs/") and not name.endswith("cli.md"):
-            lines = [line for line in hits(SYNONYMS[term], text, re.IGNORECASE)]
-            if lines := [line for line in lines if not re.search(names, line)]:
+            found_here = hits(SYNONYMS[term], text, re.IGNORECASE)
+            if lines := [line for line in found_here if not re.search(names, line)]:
                 found[name] = lines
     assert found == {}
 
@@ -118,8 +119,8 @@ RULES: dict[str, Callable[[ast.AST], bool]] = {
 def test_not_in_the_package(rule: str) -> None:
     found = [
         f"{path.relative_to(REPOSITORY)}:{getattr(node, 'lineno', '?')}"
-        for path in SOURCE
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
         if RULES[rule](node)
     ]
     assert found == []

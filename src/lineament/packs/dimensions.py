@@ -161,8 +161,9 @@ def _reshape_keeps_batch(node: NodeProto, graph: _Graph) -> bool:
         return False
     if target[0] in (0, -1):
         return True
-    if target[0] != before[0] or attribute_of(node, "allowzero"):
+    if attribute_of(node, "allowzero"):
         return False
+    # A literal batch size, the same before and after: 0 says "as before".
     graph.copies.add(node.input[1])
     return True
 

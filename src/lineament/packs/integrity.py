@@ -86,7 +86,7 @@ def check_files(pack: Pack, stamps: Stamps, key: str) -> None:
         path = pack.path(model)
         if not path.is_file():
             raise PackBroken(damage(pack.card.name, f"{path} is missing"))
-        if model.file in known:
+        if known.get(model.file) == model.sha256:
             continue
         digest = sha256_of(path)
         if digest != model.sha256:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from lineament.core.errors import InvalidArgument, PackBroken, RuntimeUnavailable
-from lineament.runtime.session import EngineSession
+from lineament.runtime.session import Session
 
 
-class OpenVinoSession(EngineSession):
+class OpenVinoSession(Session):
     """A network run by OpenVINO on the processor.
 
     `bf16` lets the engine calculate in bfloat16 where it pays, `int8` needs a model file that was quantised
@@ -71,9 +71,9 @@ class OpenVinoSession(EngineSession):
 
     @property
     def device(self) -> str:
-        """`openvino:CPU` and the precision in use."""
-        hint = str(self._engine().model.get_property("INFERENCE_PRECISION_HINT"))
-        return f"openvino:CPU:{self.options.precision if self.options.precision == 'int8' else hint}"
+        """`openvino:CPU:` and the precision that the compiled network really uses."""
+        kind = str(self._engine().model.get_property("INFERENCE_PRECISION_HINT").to_string())
+        return f"openvino:CPU:{'int8' if self.options.precision == 'int8' else kind}"
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:

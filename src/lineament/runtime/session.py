@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -33,36 +33,8 @@ class Network:
     any_size: bool = False
 
 
-@runtime_checkable
-class Session(Protocol):
-    """Runs one network."""
-
-    @property
-    def device(self) -> str:
-        """What the engine really uses, for example `onnxruntime:CPUExecutionProvider`."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Declared shape of the first input; None where any length goes."""
-        ...
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """In graph order."""
-        ...
-
-    def open(self) -> None:
-        """Load the network now instead of at the first call."""
-        ...
-
-    def run(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Outputs for one input array, in graph order."""
-        ...
-
-
-class EngineSession(ABC):
-    """What the engines share: opening once, on demand, under a lock; pickling without the engine.
+class Session(ABC):
+    """Runs one network. The engine is opened once, on demand, under a lock, and left behind by pickling.
 
     Args:
         network: what to run.
@@ -97,6 +69,25 @@ class EngineSession(ABC):
                 if self._opened is None:
                     self._opened = self._load()
         return self._opened
+
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """What the engine really uses, for example `onnxruntime:CPUExecutionProvider`."""
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Declared shape of the first input; None where any length goes."""
+
+    @property
+    @abstractmethod
+    def output_names(self) -> tuple[str, ...]:
+        """In graph order."""
+
+    @abstractmethod
+    def run(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Outputs for one input array, in graph order."""
 
     @abstractmethod
     def _load(self) -> Any:

@@ -1,0 +1,181 @@
+"""One seam over the engines: what isn't there is refused by name, sessions travel, outputs are checked."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from lineament.core.errors import InvalidArgument, ModelOutputInvalid, PackBroken, RuntimeUnavailable
+from lineament.packs.resolve import open_pack
+from lineament.pipeline.parts import network_for
+from lineament.runtime.options import RuntimeOptions, processors
+from lineament.runtime.session import Network, Session, finite, open_session
+
+CROPS = np.random.default_rng(0).uniform(0, 255, (3, 3, 112, 112)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    pack = open_pack()
+    return network_for(pack, pack.card.model("recognition"))
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_it_keeps_its_promise(network: Network):
+    session = open_session(network, RuntimeOptions(threads=1))
+    assert isinstance(session, Session)
+    assert session.device == "onnxruntime:CPUExecutionProvider"
+    assert session.input_shape[1:] == (3, 112, 112)
+    assert len(session.output_names) == 1
+    assert session.run(CROPS)[0].shape == (3, 128)
+
+
+def test_a_provider_that_is_not_there_is_refused_and_what_is_there_is_named(network: Network):
+    there = onnxruntime.get_available_providers()
+    assert "CUDAExecutionProvider" not in there, "this test is for machines without CUDA"
+    options = RuntimeOptions(providers=("CUDAExecutionProvider",))
+    with pytest.raises(RuntimeUnavailable, match="CPUExecutionProvider"):
+        open_session(network, options).open()
+
+
+def test_a_fallback_happens_only_when_it_is_allowed_and_is_reported(network: Network):
+    options = RuntimeOptions(providers=("CUDAExecutionProvider",), allow_fallback=True)
+    assert open_session(network, options).device == "onnxruntime:CPUExecutionProvider"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_onnxruntime_refuses_a_precision_it_does_not_offer(network: Network, precision: str):
+    with pytest.raises(RuntimeUnavailable, match="openvino"):
+        open_session(network, RuntimeOptions(precision=precision)).open()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"engine": "tensorrt"},
+        {"precision": "fp8"},
+        {"threads": -1},
+        {"providers": ()},
+        {"provider_options": ({}, {})},
+    ],
+)
+def test_options_that_cannot_be_are_refused(bad: dict[str, object]):
+    with pytest.raises((InvalidArgument, TypeError)):
+        RuntimeOptions(**bad)
+
+
+def test_threads_reach_the_engine(network: Network):
+    for threads in (1, 2):
+        session = open_session(network, RuntimeOptions(threads=threads))
+        session.open()
+        assert session._opened.get_session_options().intra_op_num_threads == threads
+    assert RuntimeOptions().thread_count == processors()
+
+
+def test_sessions_travel_and_answer_the_same(network: Network):
+    session = open_session(network, RuntimeOptions(threads=1))
+    expected = session.run(CROPS)[0]
+    other = pickle.loads(pickle.dumps(session))  # noqa: S301
+    assert np.array_equal(other.run(CROPS)[0], expected)
+
+
+def test_many_threads_open_it_once_and_agree(network: Network):
+    session = open_session(network, RuntimeOptions(threads=1))
+    answers: list[np.ndarray] = []
+    workers = [threading.Thread(target=lambda: answers.append(session.run(CROPS)[0])) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(answers) == 8
+    assert all(np.array_equal(a, answers[0]) for a in answers)
+
+
+def test_a_wrong_shape_is_named(network: Network):
+    with pytest.raises(InvalidArgument, match="refuses an input of shape"):
+        open_session(network, RuntimeOptions()).run(np.zeros((1, 3, 50, 50), np.float32))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", None])
+def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes | None):
+    path = tmp_path / "x.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PackBroken, match=r"x\.onnx"):
+        open_session(Network(path), RuntimeOptions()).open()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_numbers_are_refused(bad: float):
+    good = np.ones((4, 4), np.float32)
+    assert finite([good], "x")[0] is good
+    spoiled = good.copy()
+    spoiled[2, 3] = bad
+    with pytest.raises(ModelOutputInvalid):
+        finite([good, spoiled], "x")
+
+
+def test_large_but_finite_outputs_pass():
+    large = np.full((1000,), 3e38, np.float32)
+    assert finite([large], "x")[0] is large
+
+
+class TestOpenVino:
+    def test_without_it_one_sentence_says_how(self, network: Network):
+        code = (
+            "import sys; sys.modules['openvino'] = None\n"
+            "from lineament.cli.main import main\n"
+            "sys.exit(main(['compare', '--engine', 'openvino', '--threshold', '0.4', 'a', 'b']))"
+        )
+        import skimage.data
+
+        picture = Path(skimage.data.__file__).parent / "astronaut.png"
+        code = code.replace("'a', 'b'", f"{str(picture)!r}, {str(picture)!r}")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}
+        )
+        assert done.returncode == 6, done.stderr
+        assert 'pip install "lineament[openvino]"' in done.stderr
+
+    def test_it_agrees_with_onnxruntime(self, network: Network):
+        pytest.importorskip("openvino")
+        session = open_session(network, RuntimeOptions(engine="openvino", threads=1))
+        assert session.device.startswith("openvino:CPU")
+        expected = open_session(network, RuntimeOptions(threads=1)).run(CROPS)[0]
+        assert cosine(session.run(CROPS)[0], expected).min() > 0.99999
+        other = pickle.loads(pickle.dumps(session))  # noqa: S301
+        assert cosine(other.run(CROPS)[0], expected).min() > 0.99999
+
+    def test_results_are_not_overwritten_by_the_next_call(self, network: Network):
+        pytest.importorskip("openvino")
+        session = open_session(network, RuntimeOptions(engine="openvino", threads=1))
+        first = session.run(CROPS)[0]
+        kept = first.copy()
+        session.run(255 - CROPS)
+        assert np.array_equal(first, kept)
+
+    def test_bf16_runs_or_says_why_not(self, network: Network):
+        openvino = pytest.importorskip("openvino")
+        session = open_session(network, RuntimeOptions(engine="openvino", precision="bf16", threads=1))
+        if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            with pytest.raises(RuntimeUnavailable, match="bf16"):
+                session.open()
+            return
+        expected = open_session(network, RuntimeOptions(threads=1)).run(CROPS)[0]
+        assert session.device == "openvino:CPU:bf16"
+        assert cosine(session.run(CROPS)[0], expected).min() > 0.99
+
+    def test_int8_of_a_network_that_is_not_quantised_is_refused(self, network: Network):
+        pytest.importorskip("openvino")
+        with pytest.raises(RuntimeUnavailable, match="not quantised"):
+            open_session(network, RuntimeOptions(engine="openvino", precision="int8")).open()
