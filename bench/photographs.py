@@ -83,7 +83,10 @@ def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndar
     out = np.full((height, width, 3), generator.uniform(90, 140, 3), np.float32)
     for cells, strength in ((3, 45), (12, 25), (48, 12), (160, 8)):
         shape = (cells, cells * width // height)
-        grey, tint = generator.normal(0, strength, (*shape, 1)), generator.normal(0, strength / 4, (*shape, 3))
+        grey, tint = (
+            generator.normal(0, strength, (*shape, 1)),
+            generator.normal(0, strength / 4, (*shape, 3)),
+        )
         coarse = (grey + tint).astype(np.float32)
         out += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return out
@@ -97,7 +100,8 @@ def mixed_sizes(images: Path, count: int, seed: int = 11) -> Iterator[bytes]:
     generator = np.random.default_rng(seed)
     portraits = sorted((images / "cc0").glob("*.jpg"))
     bases = [
-        compose([cv2.imread(str(portraits[k]))], SIZES[k % len(SIZES)], generator) for k in range(min(12, count))
+        compose([cv2.imread(str(portraits[k]))], SIZES[k % len(SIZES)], generator)
+        for k in range(min(12, count))
     ]
     for number in range(count):
         base = bases[number % len(bases)]

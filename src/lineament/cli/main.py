@@ -69,11 +69,19 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
     except LineamentError as error:
-        _report(error, arguments if arguments is not None else sys.argv[1:])
+        _report(error.reason, error.message, arguments if arguments is not None else sys.argv[1:])
         return exits.code_of(error)
+    except Exception as fault:  # Python would exit with 1, which here means "no match"
+        if os.environ.get("LINEAMENT_DEBUG"):
+            raise
+        message = (
+            f"a fault of lineament itself: {type(fault).__name__}: {fault}. LINEAMENT_DEBUG=1 shows where"
+        )
+        _report("fault", message, arguments if arguments is not None else sys.argv[1:])
+        return exits.FAULT
 
 
-def _report(error: LineamentError, arguments: list[str]) -> None:
+def _report(reason: str, message: str, arguments: list[str]) -> None:
     if "--json" in arguments:
-        click.echo(json.dumps({"error": {"reason": error.reason, "message": error.message}}))
-    click.echo(f"lineament: {error.message}", err=True)
+        click.echo(json.dumps({"error": {"reason": reason, "message": message}}, ensure_ascii=False))
+    click.echo(f"lineament: {message}", err=True)

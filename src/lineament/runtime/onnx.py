@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lineament.core.errors import InvalidArgument, PackBroken, RuntimeUnavailable
+from lineament.runtime import subnormals
 from lineament.runtime.session import Session
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from lineament.app.devices import Devices
-from lineament.app.model_zoo.session import BorrowedSession, DoorSession, shown
+from lineament.app.model_zoo.session import BorrowedSession, DoorSession, PickableInferenceSession
 from lineament.core.errors import InvalidArgument, PackUnrecognised
 from lineament.packs.card import ModelCard, Pack, Task
 from lineament.packs.insightface import read_onnx
@@ -42,7 +42,7 @@ class _Loaded(Generic[P]):
 
     options: RuntimeOptions
     ctx_id: int | None = None
-    parts: dict[int, tuple[P, Session]] = field(default_factory=dict[int, tuple[P, Session]])
+    parts: dict[int, tuple[P, DoorSession]] = field(default_factory=dict[int, tuple[P, DoorSession]])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -95,7 +95,7 @@ class Model(ABC, Generic[P]):
         self.name = f"{pack.card.name}/{card.file.removesuffix('.onnx')}"
         self._network: Network = network_for(pack, card)
         self._devices = devices
-        self._borrowed = None if session is None else BorrowedSession(session)
+        self._borrowed = None if session is None else BorrowedSession(self._network, devices.options, session)
         self._loaded: _Loaded[P] = _Loaded(devices.options)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Model(ABC, Generic[P]):
     @property
     def session(self) -> Any:
         """The session, in ONNX Runtime's shape."""
-        return shown(self._session())
+        return PickableInferenceSession.over(self._session())
 
     @property
     def device(self) -> str:
@@ -170,7 +170,7 @@ class Model(ABC, Generic[P]):
         """
         options = self._devices.at(ctx_id)
         now = self._loaded
-        kept = now.parts if options == now.options else dict[int, tuple[P, Session]]()
+        kept = now.parts if options == now.options else dict[int, tuple[P, DoorSession]]()
         loaded = _Loaded(options, ctx_id, kept, now.lock)
         _, session = self._take(loaded, options.thread_count)
         session.open()
@@ -182,11 +182,11 @@ class Model(ABC, Generic[P]):
         loaded = self._loaded
         return self._take(loaded, threads or loaded.options.thread_count)[0]
 
-    def _session(self) -> Session:
+    def _session(self) -> DoorSession:
         loaded = self._loaded
         return self._take(loaded, loaded.options.thread_count)[1]
 
-    def _take(self, loaded: _Loaded[P], threads: int) -> tuple[P, Session]:
+    def _take(self, loaded: _Loaded[P], threads: int) -> tuple[P, DoorSession]:
         # A caller's own session, or own session options, fix the number of threads.
         fixed = self._borrowed is not None or loaded.options.session_options is not None
         count = loaded.options.thread_count if fixed else threads

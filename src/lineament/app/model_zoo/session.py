@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lineament.app.devices import Devices
 from lineament.core.errors import InvalidArgument
 from lineament.runtime.onnx import OnnxSession
-from lineament.runtime.session import Network, Session
+from lineament.runtime.options import RuntimeOptions
+from lineament.runtime.session import Network
 
 
 class DoorSession(OnnxSession):
@@ -85,47 +84,19 @@ class PickableInferenceSession:
         return self._session.engine().get_session_options()
 
 
-class BorrowedSession:
-    """A session that the caller opened, used as it is.
+class BorrowedSession(DoorSession):
+    """A session that the caller opened, used as it is. On the other side of a pickle, the file is opened anew.
 
     Args:
+        network: the file it runs.
+        options: for opening the file anew.
         session: anything with `run`, `get_inputs` and `get_outputs` like `onnxruntime.InferenceSession`.
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, network: Network, options: RuntimeOptions, session: Any) -> None:
+        super().__init__(network, options)
         if not all(callable(getattr(session, n, None)) for n in ("run", "get_inputs", "get_outputs")):
             raise InvalidArgument(
                 f"a session has run, get_inputs and get_outputs; {type(session).__name__} has not"
             )
-        self.session = session
-
-    @property
-    def device(self) -> str:
-        """`onnxruntime:` and the first provider."""
-        providers = getattr(self.session, "get_providers", lambda: ["unknown"])()
-        return f"onnxruntime:{providers[0]}"
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Declared shape of the first input; None where any length goes."""
-        shape = self.session.get_inputs()[0].shape
-        return tuple(d if isinstance(d, int) and d > 0 else None for d in shape)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """In graph order."""
-        return tuple(o.name for o in self.session.get_outputs())
-
-    def open(self) -> None:
-        """It is open already."""
-
-    def run(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Outputs for one input array, in graph order."""
-        return self.session.run(None, {self.session.get_inputs()[0].name: batch})
-
-
-def shown(session: Session) -> Any:
-    """What `model.session` gives: the caller's own session, or one in ONNX Runtime's shape."""
-    if isinstance(session, BorrowedSession):
-        return session.session
-    return PickableInferenceSession.over(session) if isinstance(session, DoorSession) else session
+        self._opened = session
