@@ -1,8 +1,8 @@
 """Folders of photographs to measure with, made by code from the portraits in ../shared/fixtures/images.
 
-The portraits are 256 pixels square; a measurement needs photographs of one to two megapixels as they come from
-telephones: faces that fill a part of the picture, backgrounds with detail of every size, and sensor noise, which
-is what a JPEG decoder spends its time on.
+The portraits are 256 pixels square; a measurement needs photographs of one to two megapixels as they come
+from telephones: faces that fill a part of the picture, backgrounds with detail of every size, and sensor
+noise, which is what a JPEG decoder spends its time on.
 """
 
 from collections.abc import Iterator

@@ -224,17 +224,15 @@ def ordinary(cfp: Cfp, frontal: np.ndarray) -> None:
     """Refusals of ordinary captures."""
     quality = facts(frontal)
     found = codes(quality)
-    print(
-        f"\nCFP frontal crops refused (light and focus): {wilson(refused(found), len(found))}; {counts(found)}"
-    )
+    share = wilson(refused(found), len(found))
+    print(f"\nCFP frontal crops refused (light and focus): {share}; {counts(found)}")
     for name in ("sharpness", "brightness", "contrast", "occlusion"):
         column = getattr(quality, name)
         print(f"  {name:11} 0.1/1/50/99/99.9 % {np.percentile(column, [0.1, 1, 50, 99, 99.9]).round(3)}")
     darkest = np.argsort(quality.brightness)[: len(frontal) // 10]
     some = [found[i] for i in darkest]
-    print(
-        f"  darkest tenth (mean luma < {quality.brightness[darkest].max():.2f}): {wilson(refused(some), len(some))}"
-    )
+    edge = quality.brightness[darkest].max()
+    print(f"  darkest tenth (brightness up to {edge:.2f}): {wilson(refused(some), len(some))}")
 
 
 def portraits(shared: Path, recognizer: Recognizer) -> None:
@@ -297,7 +295,7 @@ def nonsense(recognizer: Recognizer | None) -> None:
     print("\nnoise and flat crops")
     for grain in (1, 2, 3, 4, 5, 8, 16):
         side = 112 // grain
-        fields = [rng.integers(0, 256, (side, side, 3)).astype(np.uint8) for _ in range(200)]
+        fields = [rng.integers(0, 256, (side, side, 3)).astype(np.uint8) for _ in range(100)]
         report(f"noise, grain {grain} px", np.stack([cv2.resize(f, (112, 112)) for f in fields]), recognizer)
     report("flat", np.stack([np.full((112, 112, 3), v, np.uint8) for v in range(0, 256, 3)]), recognizer)
 
@@ -327,7 +325,7 @@ def covered(cfp: Cfp) -> None:
         hits = []
         for shape in ("rectangle", "half", "polygon"):
             change = masked(kind, shape, rng)
-            made = np.stack([change(crops[i]) for i in rng.choice(len(crops), 200)])
+            made = np.stack([change(crops[i]) for i in rng.choice(len(crops), 100)])
             hits.append(facts(made).occlusion > LIMITS.occlusion)
             hits.append(facts(np.stack([after(c) for c in made])).occlusion > LIMITS.occlusion)
         as_is, later = np.concatenate(hits[::2]), np.concatenate(hits[1::2])

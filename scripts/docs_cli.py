@@ -21,6 +21,14 @@ HEAD = """\
 
 Every command, as `--help` prints it. The [exit codes](errors.md#exit-codes) are the same for all. Options may
 stand before or after arguments; `--` ends them.
+
+| Environment variable | Meaning |
+|---|---|
+| `LINEAMENT_HOME` | folder of the model store, instead of the user's data folder |
+| `LINEAMENT_MIRROR` | address prefix for `models install NAME`, instead of the publisher's |
+| `LINEAMENT_DEBUG` | when set, a fault of lineament itself shows its traceback |
+
+Proxies come from the usual variables (`HTTPS_PROXY` and its kin), or from `models install --proxy`.
 """
 
 

@@ -25,31 +25,31 @@ from lineament.pipeline.parts import network_for
 from lineament.runtime.options import RuntimeOptions
 from lineament.runtime.session import Session, open_session
 
-RED = (250, 10, 10)
+MAGENTA = (250, 10, 250)
 FACE = (170.0, 60.0, 280.0, 215.0)
 """Roughly where the astronaut's face is, x1 y1 x2 y2."""
 PATCH = (20.0, 400.0, 84.0, 464.0)
-"""A red square in a dark corner: the face that the twin detector looks for."""
+"""A magenta square in a dark corner: the face that the twin detector looks for."""
 
 
-class RedSquare:
-    """A detector family of a few lines: the face is where the picture is pure red."""
+class MagentaSquare:
+    """A detector family of a few lines: the face is where the picture is magenta."""
 
-    name, stride, fixed_size, has_points = "red-square", 8, None, True
+    name, stride, fixed_size, has_points = "magenta-square", 8, None, True
 
     def candidates(self, canvas: np.ndarray, threshold: float) -> Candidates:
-        red = (canvas[..., 0] > 180) & (canvas[..., 1] < 70) & (canvas[..., 2] < 70)
+        marked = (canvas[..., 0] > 180) & (canvas[..., 1] < 90) & (canvas[..., 2] > 180)
         none = Candidates(
             np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
         )
-        if not red.any():
+        if not marked.any():
             return none
-        rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
+        rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
         corner = np.array([columns[0], rows[0]], np.float32)
         side = np.array([columns[-1] + 1, rows[-1] + 1], np.float32) - corner
         layout = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
         box = np.concatenate([corner, corner + side])[None]
-        score = np.float32(red.sum() / side.prod())
+        score = np.float32(marked.sum() / side.prod())
         keep = [0] if score >= threshold else []
         points = (corner + layout * side)[None]
         return Candidates(box[keep], points[keep], np.array([score], np.float32)[keep])
@@ -100,15 +100,15 @@ def parts_of(pack: Pack, task: Task) -> tuple[ModelCard, Session]:
     return card, open_session(network_for(pack, card), RuntimeOptions(threads=1))
 
 
-DETECTORS = ("yunet", "yunet-refined", "scrfd-fixed", "scrfd-free", "red-square")
+DETECTORS = ("yunet", "yunet-refined", "scrfd-fixed", "scrfd-free", "magenta-square")
 EMBEDDERS = ("sface", "sface-mirrored", "fr-one-at-a-time", "fr-free", "grid")
 
 
 @pytest.fixture(scope="session", params=DETECTORS)
 def detector(request: pytest.FixtureRequest) -> Iterator[Detector]:
     which = request.param
-    if which == "red-square":
-        yield FaceSearch(RedSquare())
+    if which == "magenta-square":
+        yield FaceSearch(MagentaSquare())
     elif which.startswith("yunet"):
         search = FaceSearch(
             YuNet(*parts_of(request.getfixturevalue("default_pack"), "detection")),
@@ -136,15 +136,15 @@ def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
 
 @pytest.fixture(scope="session")
 def picture(astronaut: np.ndarray) -> np.ndarray:
-    """The astronaut with a red square in a corner, so that every detector has something to find."""
+    """The astronaut with a magenta square in a corner, so that every detector has something to find."""
     marked = astronaut.copy()
     x1, y1, x2, y2 = (int(v) for v in PATCH)
     cv2.rectangle(marked, (x1 - 12, y1 - 12), (x2 + 12, y2 + 12), (40, 40, 40), -1)
-    marked[y1:y2, x1:x2] = RED
+    marked[y1:y2, x1:x2] = MAGENTA
     return marked
 
 
 @pytest.fixture
 def expected(detector: Detector) -> np.ndarray:
     """The box that this detector should find in `picture`."""
-    return np.array(PATCH if detector.name == "red-square" else FACE, np.float32)
+    return np.array(PATCH if detector.name == "magenta-square" else FACE, np.float32)

@@ -1,6 +1,7 @@
 """The command line is frozen in docs/reference/cli.md, and every command can be asked for help."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,12 @@ def test_the_reference_is_what_the_commands_say() -> None:
     assert docs_cli.PAGE.read_text("utf-8") == docs_cli.page(), (
         "the command line changed: look at the change, then run scripts/docs_cli.py"
     )
+
+
+def test_every_environment_variable_is_documented() -> None:
+    text = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
+    documented = set(re.findall(r"^\| `(LINEAMENT_\w+)` \|", docs_cli.page(), re.MULTILINE))
+    assert set(re.findall(r"\bLINEAMENT_[A-Z]+\b", text)) == documented
 
 
 def test_every_command_is_listed_and_has_its_own_file() -> None:

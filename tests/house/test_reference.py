@@ -57,6 +57,13 @@ def test_advisory_codes_are_documented_as_not_blocking() -> None:
         assert f"| `{code}` | no |" in page
 
 
+def test_limits_in_prose_are_those_of_the_gate() -> None:
+    page = " ".join((REPOSITORY / "docs" / "guides" / "limits.md").read_text("utf-8").split())
+    limits = QualityLimits()
+    assert f"Beyond a turn of about {limits.yaw:.0f}°" in page
+    assert f"below some {limits.eye_distance:.0f} pixels between the eyes" in page
+
+
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [

@@ -110,6 +110,10 @@ class Face:
     quality: dict[str, float] | None = None
     attributes: Attributes | None = None
 
+    def __repr__(self) -> str:
+        box = [round(float(v), 1) for v in self.box]
+        return f"Face(box={box}, score={self.score:.3f}, template={self.template})"
+
     @property
     def width(self) -> float:
         """Pixels."""
@@ -194,6 +198,9 @@ class Faces:
             None if self.attributes is None else self.attributes.take(rows),
             template_rows,
         )
+
+    def __repr__(self) -> str:
+        return f"Faces(n={len(self)}, scores={np.round(self.scores, 3).tolist()}, templates={self.templates})"
 
     def scaled(self, factor: float) -> "Faces":
         """Boxes and points multiplied by `factor`: from a reduced picture to the full one."""

@@ -4,8 +4,9 @@ A single-shot detector places its five points best when the face fills a good pa
 upright, and the cells around the best one carry almost independent guesses of the same points. So, for each
 face found: cut an upright square window about it, scale it so that the face has one size whatever its size
 in the picture, run the same network on the window and on its mirror image, average the points of all cells
-that see the same face, and map them back. Sizes were chosen on the CC0 portraits and on CFP, never on LFW
-(LOG.md).
+that see the same face, and map them back. The looks also confirm the face: their mean score becomes its
+score, and what falls below the threshold at this second look was a hand or a pattern. Sizes were chosen on
+the CC0 portraits and on CFP, never on LFW (LOG.md).
 """
 
 from dataclasses import dataclass, replace
@@ -50,12 +51,26 @@ STAGES: Final = ((Look(96, 160),), (Look(192, 256), Look(192, 256, mirrored=True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Refinement:
+    """What the looks say together.
+
+    Attributes:
+        points: float64 (5, 2), the mean of all looks that see the face; the first points when none does.
+        score: mean over all looks of the best cell's score, 0 for a look that does not see the face.
+    """
+
+    points: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """Where a face is thought to be: middle (2,), side in pixels, points (5, 2)."""
+    """Where a face is thought to be: middle (2,), side in pixels, points (5, 2); best cell's score."""
 
     centre: np.ndarray
     side: float
     points: np.ndarray
+    score: float = 0.0
 
 
 class Refined:
@@ -87,10 +102,13 @@ class Refined:
         faces = self.search.detect(pixels, settings)
         if not len(faces):
             return faces
-        points = faces.points.copy()
+        points, scores = faces.points.copy(), faces.scores.copy()
         for row in np.flatnonzero(alignable(faces.points)):
-            points[row] = refine(pixels, faces.boxes[row], faces.points[row], self.search.family, self.stages)
-        return replace(faces, points=points)
+            refined = refine(pixels, faces.boxes[row], points[row], self.search.family, self.stages)
+            points[row], scores[row] = refined.points, refined.score
+        order = np.argsort(-scores, kind="stable")
+        confirmed = order[scores[order] >= (settings or self.search.settings).threshold]
+        return replace(faces, points=points, scores=scores).take(confirmed)
 
 
 def refine(
@@ -99,33 +117,40 @@ def refine(
     points: Float[np.ndarray, "5 2"],
     family: Family,
     stages: tuple[tuple[Look, ...], ...] = STAGES,
-) -> Float[np.ndarray, "5 2"]:
-    """The mean of the points that all looks found; the first points when none finds the face again.
+) -> Refinement:
+    """Look again at one face.
 
     After each stage the newest place and points serve the next one: the first ones are the least certain.
     """
     side = float(np.sqrt(max(float((box[2] - box[0]) * (box[3] - box[1])), 1.0)))
     place = _Place((box[:2] + box[2:]).astype(np.float64) / 2, side, points.astype(np.float64))
-    answers: list[np.ndarray] = []
+    answers: list[_Place] = []
     for stage in stages:
         found = [seen for look in stage if (seen := _look(pixels, place, family, look)) is not None]
         if found:
-            answers += [seen.points for seen in found]
+            answers += found
             place = _Place(
                 np.mean([seen.centre for seen in found], axis=0),
                 float(np.mean([seen.side for seen in found])),
                 np.mean([seen.points for seen in found], axis=0),
             )
-    return np.mean(answers, axis=0) if answers else points
+    if not answers:
+        return Refinement(points.astype(np.float64), 0.0)
+    score = sum(seen.score for seen in answers) / sum(len(stage) for stage in stages)
+    return Refinement(np.mean([seen.points for seen in answers], axis=0), score)
 
 
 def _look(pixels: np.ndarray, place: _Place, family: Family, look: Look) -> _Place | None:
     """Where the same face is when seen upright at the look's size, or None when it is not seen."""
     motion = _window(place, look)
     cells = family.candidates(_warp(pixels, motion, look.window), MIN_SCORE)
-    votes = _votes(cells, look)
-    if votes is None:
+    same = _same(cells, look)
+    if not same.any():
         return None
+    best = int(np.argmax(same))  # cells are sorted by score, so the first one that fits is the best one
+    agree = intersection_over_union(cells.boxes, cells.boxes[best : best + 1])[:, 0] > SAME_VOTE
+    votes = (cells.scores * agree).astype(np.float64)
+    votes /= votes.sum()
     box = votes @ cells.boxes
     middle_and_points = np.concatenate(
         [(box[:2] + box[2:])[None] / 2, np.einsum("c,cpx->px", votes, cells.points)]
@@ -133,7 +158,8 @@ def _look(pixels: np.ndarray, place: _Place, family: Family, look: Look) -> _Pla
     back = carry(middle_and_points[None], invert(motion[None]))[0]
     # The window is turned, so its box is not one in the picture: a square of the same area stands for it.
     side = float(np.sqrt((box[2] - box[0]) * (box[3] - box[1]))) * place.side / look.face
-    return _Place(back[0], side, back[1:][IN_MIRROR] if look.mirrored else back[1:])
+    found = back[1:][IN_MIRROR] if look.mirrored else back[1:]
+    return _Place(back[0], side, found, float(cells.scores[best]))
 
 
 def _window(place: _Place, look: Look) -> np.ndarray:
@@ -146,17 +172,11 @@ def _window(place: _Place, look: Look) -> np.ndarray:
     return np.concatenate([linear, (middle - linear @ place.centre)[:, None]], axis=1)
 
 
-def _votes(cells: Candidates, look: Look) -> np.ndarray | None:
-    """Weight of each cell, summing to 1: its score if it sees the expected face. None when no cell does."""
+def _same(cells: Candidates, look: Look) -> np.ndarray:
+    """Which cells see a face where the look expects it, (n,) bool."""
     middle = (look.window - 1) / 2
     expected = np.array([[middle - look.face / 2] * 2 + [middle + look.face / 2] * 2], np.float32)
-    same = intersection_over_union(cells.boxes, expected)[:, 0] > SAME_FACE
-    if not same.any():
-        return None
-    best = int(np.argmax(same))  # cells are sorted by score, so the first one that fits is the best one
-    agree = intersection_over_union(cells.boxes, cells.boxes[best : best + 1])[:, 0] > SAME_VOTE
-    votes = (cells.scores * agree).astype(np.float64)
-    return votes / votes.sum()
+    return intersection_over_union(cells.boxes, expected)[:, 0] > SAME_FACE
 
 
 def _warp(pixels: np.ndarray, motion: np.ndarray, size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from lineament.core.errors import InvalidArgument
 from lineament.packs.card import ModelCard, Task, sha256_of
@@ -183,8 +183,12 @@ def _with_override(card: ModelCard, override: Preprocessing | None) -> ModelCard
         raise InvalidArgument(f"a colour order is 'rgb' or 'bgr', not {override.get('colour')!r}")
     if not override.get("std", 1.0) > 0:
         raise InvalidArgument(f"std divides the pixels and must be above 0, not {override.get('std')}")
-    values: dict[str, Any] = dict(override)
-    return replace(card, **values)
+    return replace(
+        card,
+        colour=override.get("colour", card.colour),
+        mean=float(override.get("mean", card.mean)),
+        std=float(override.get("std", card.std)),
+    )
 
 
 def _size(shape: tuple[int | str, ...]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from lineament.runtime.options import RuntimeOptions
 from lineament.runtime.session import Network, Session, open_session
 
 # Tuned for each family on the CC0 portraits and on CFP, see LOG.md.
-YUNET_SETTINGS = DetectionSettings(threshold=0.6, overlap=0.3)
+YUNET_SETTINGS = DetectionSettings(threshold=0.65, overlap=0.3)
 ATTRIBUTE_TASKS: tuple[Task, ...] = ("landmarks_106", "landmarks_68", "gender_age")
 SCRFD_SETTINGS = DetectionSettings(threshold=0.5, overlap=0.4)
 

@@ -77,8 +77,8 @@ class OnnxSession(Session):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors come as exceptions; warnings are not for a user's terminal
         if self.network.any_size:
-            # A pattern is kept for every size seen. The arena stays: it reuses its blocks for all sizes, so that
-            # memory is flatter than with the C library's allocator, and calls take two thirds of the time.
+            # A pattern is kept for every size seen. The arena stays: it reuses its blocks for all sizes, and
+            # keeps memory flatter than the C library does, in two thirds of the time (bench/memory.py).
             options.enable_mem_pattern = False
         if subnormals.AVAILABLE:
             # For the threads of the session's own pool; the calling thread is seen to in `run`.

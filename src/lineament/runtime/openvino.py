@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lineament.core.errors import InvalidArgument, PackBroken, RuntimeUnavailable
+from lineament.runtime.options import processors
 from lineament.runtime.session import Session
 
 
@@ -62,10 +63,12 @@ class OpenVinoSession(Session):
 
     def _config(self) -> dict[str, Any]:
         hint = "bf16" if self.options.precision == "bf16" else "f32"
+        # A stream runs one call at a time: with a single one, workers that share the session would queue.
+        streams = max(1, processors() // self.options.thread_count)
         return {
-            "INFERENCE_NUM_THREADS": self.options.thread_count,
+            "INFERENCE_NUM_THREADS": self.options.thread_count * streams,
             "INFERENCE_PRECISION_HINT": hint,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": streams,
             "PERFORMANCE_HINT": "LATENCY",
         }
 

@@ -1,18 +1,18 @@
 """Subnormal numbers, which processors may calculate with a hundred times more slowly.
 
 Networks trained with weight decay often hold thousands of weights that have decayed to below 1.2e-38, the
-smallest normal float32, and their products with activations are smaller still. No sum shows them, but Intel
-processors take a trap of some 150 cycles for each: a recognition network of 1.2 million weights, 9,000 of them
-subnormal, took 75 ms per face instead of 12 (bench/side_by_side.py), with outputs equal to the last bit.
+smallest normal float32, and products with activations are smaller still. No sum shows them, but Intel
+processors take a trap of some 150 cycles for each: a recognition network of 1.2 million weights, 9,000 of
+them subnormal, took 75 ms per face instead of 12, with outputs equal to the last bit.
 
 Each thread of an x86 processor has a control register, MXCSR, with two bits that make subnormal operands
-and results count as zero (Intel SDM vol. 1, §10.2.3). Python reaches it through C's `fegetenv` and `fesetenv`.
+and results count as zero (Intel SDM vol. 1, §10.2.3). C's `fegetenv` and `fesetenv` reach it.
 """
 
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ class _Environment(ctypes.Structure):
 
 
 def _library() -> Any:
-    """The C library, or None where its floating-point environment has another layout or need not be changed."""
+    """The C library, or None where its environment has another layout or need not be changed."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or sys.maxsize < 1 << 32:
         return None
     try:
@@ -47,7 +47,7 @@ AVAILABLE: Final = _LIBRARY is not None
 
 
 @contextmanager
-def as_zero() -> Iterator[None]:
+def as_zero() -> Generator[None]:
     """Let the calling thread, and no other, take subnormal numbers as zero; about a microsecond.
 
     Restores the thread's floating-point environment at the end. Does nothing where `AVAILABLE` is False.

@@ -11,10 +11,11 @@ of what skin should look like, so that it asks nothing of a skin's colour. Three
   the smallest of the three counts, because a mask's border crosses them all.
 - `mouth`: log ratio of the edges across the mouth to those across the eyes. A covered mouth has few.
 
-The sum is a linear score through a logistic curve. Its four numbers were fitted to pasted masks on half
-of the people of CFP and rounded; `bench/quality_gate.py` measures it on the other half and on other portraits.
-A mask in the face's own skin colour is found by the missing mouth alone, a mask printed with a busy pattern
-by its colours alone. Hands, scarves and microphones were not measured.
+The sum is a linear score through a logistic curve. Its four numbers were fitted to pasted masks on half of
+the people of CFP and rounded; `bench/quality_gate.py` measures it on the other half. A mask in the face's own
+skin colour is found by the missing mouth alone, a mask printed with a busy pattern by its colours alone.
+Clipped highlights turn skin white and can look like a mask; `brightness` tells. Hands, scarves and microphones
+were not measured.
 """
 
 from typing import Final

@@ -120,8 +120,8 @@ def test_show_prints_thresholds(networks, home):
     body = json.loads(path.read_text())
     body["thresholds"] = [
         {
-            "value": 0.4123, "fmr": 1e-4, "interval": [0.40, 0.43], "fmr_interval": [5e-5, 2e-4], "fnmr": 0.0123,
-            "comparisons": 123456, "false_matches": 12, "subjects": 99, "dataset": "made up",
+            "value": 0.4123, "fmr": 1e-4, "interval": [0.40, 0.43], "fmr_interval": [5e-5, 2e-4],
+            "fnmr": 0.0123, "comparisons": 123456, "false_matches": 12, "subjects": 99, "dataset": "made up",
             "model": {"name": "mine/rec", "digest": "ab" * 32}, "date": "2026-01-01", "method": "by hand",
             "gallery_size": None,
         }

@@ -18,7 +18,9 @@ def side(angle: float | None, *reasons: Reason) -> Side:
     if angle is None:
         return Side("x.jpg", 0, Choice(None, reasons))
     vector = np.array([np.cos(angle), np.sin(angle)], np.float32)
-    face = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, template=Template(vector, 1.0, MODEL))
+    face = Face(
+        np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, template=Template(vector, 1.0, MODEL)
+    )
     return Side("x.jpg", 1, Choice(face, reasons))
 
 

@@ -177,7 +177,9 @@ def test_a_pillow_image_of_a_cut_file(picture: np.ndarray) -> None:
 
 def test_16_bit_gray_is_scaled_not_cut(picture: np.ndarray) -> None:
     gray = gray_of(picture)
-    wide = gray.astype(np.uint16) * 257
+    # Within half a level of gray·257, so that a cut to either byte or a clip would show.
+    below = np.random.default_rng(1).integers(-120, 121, gray.shape)
+    wide = np.clip(gray.astype(int) * 257 + below, 0, 65535).astype(np.uint16)
     want = np.stack([gray] * 3, axis=2)
     for kind in ("PNG", "TIFF"):
         got = read_image(encoded(wide, kind))
@@ -193,7 +195,8 @@ def test_16_bit_gray_is_scaled_not_cut(picture: np.ndarray) -> None:
 def test_16_bit_rgb_is_scaled_not_cut(picture: np.ndarray) -> None:
     import cv2
 
-    wide = picture[..., ::-1].astype(np.uint16) * 257
+    below = np.random.default_rng(1).integers(0, 256, picture.shape)
+    wide = (picture[..., ::-1].astype(int) * 256 + below).astype(np.uint16)
     for suffix in (".png", ".tiff"):
         done, buffer = cv2.imencode(suffix, wide)
         assert done

@@ -218,7 +218,7 @@ def test_roll_is_the_angle_of_the_face_in_the_picture(astronaut, roll):
 def test_row_11_eye_distance_is_in_pixels_of_the_picture_and_a_turned_head_is_not_small():
     assert eye_distance_of(turned(0, size=20))[0] == pytest.approx(40, rel=0.01)
     assert eye_distance_of(turned(75, size=20))[0] > 0.8 * 40
-    row = GOOD | {"eye_distance": float(eye_distance_of(turned(0, size=4))[0])}
+    row = GOOD | {"eye_distance": float(eye_distance_of(turned(0, size=4))[0])}  # 8 pixels
     assert [p.code for p in problems(row, None, LIMITS)] == ["face_too_small"]
 
 

@@ -85,7 +85,9 @@ class PickableInferenceSession:
 
 
 class BorrowedSession(DoorSession):
-    """A session that the caller opened, used as it is. On the other side of a pickle, the file is opened anew.
+    """A session that the caller opened, used as it is.
+
+    On the other side of a pickle, the file is opened anew.
 
     Args:
         network: the file it runs.
