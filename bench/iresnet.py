@@ -1,10 +1,10 @@
 """An IResNet-50 of random weights as an ONNX file: its size and shape are real, its answers mean nothing.
 
-For measurements of speed and of arithmetic where no free weights of this size exist. Layers as in InsightFace's
-`iresnet50`: Duta et al., "Improved Residual Networks", ICPR 2020; stages of 3, 4, 14 and 3 blocks; 43.6 million
-weights, 12.6 GFLOP per face, 512 numbers. Weights follow He et al., ICCV 2015, so that the variance of what
-flows through stays near one, as in a trained network; without that a comparison of bf16 with fp32 would say
-nothing.
+For measurements of speed and of arithmetic, since no free weights of this size exist. Layers as in
+InsightFace's `iresnet50` (Duta et al., "Improved Residual Networks", ICPR 2020): stages of 3, 4, 14 and 3
+blocks; 43.6 million weights, 12.6 GFLOP per face, 512 numbers. Weights follow He et al., ICCV 2015, so that
+the variance of what flows through stays near one, as in a trained network; without that a comparison of bf16
+with fp32 would say nothing.
 
     python bench/iresnet.py iresnet50.onnx
 """

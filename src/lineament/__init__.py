@@ -6,6 +6,7 @@ r = ln.Recognizer()
 verdict = r.compare("a.jpg", "b.jpg", fmr=1e-4)
 """
 
+from lineament.core import errors as errors
 from lineament.core.crop import Crops as Crops
 from lineament.core.errors import LineamentError as LineamentError
 from lineament.core.faces import Face as Face
@@ -23,6 +24,8 @@ from lineament.packs.store import Store as Store
 from lineament.pipeline.parts import PartSettings as PartSettings
 from lineament.pipeline.recognizer import Recognizer as Recognizer
 from lineament.runtime.options import RuntimeOptions as RuntimeOptions
+from lineament.vision.decode import Limits as Limits
 from lineament.vision.decode import read_image as read_image
+from lineament.vision.quality import QualityLimits as QualityLimits
 
 __version__ = "0.1.0"

@@ -258,7 +258,7 @@ def test_row_30_every_way_in_gives_the_same_template(
 
 @pytest.mark.slow
 def test_row_31_memory_stays_flat(tmp_path: Path):
-    """Memory grows with every request, and a group picture ends the process: 5,000 pictures of mixed sizes."""
+    """Memory grows with every request: 5,000 pictures of mixed sizes, and it stays where it was."""
     script = REPOSITORY / "bench/memory.py"
     done = subprocess.run(
         [sys.executable, str(script), "--pictures", "5000", "--json"],

@@ -64,7 +64,7 @@ def square_crop(im: np.ndarray, S: int) -> tuple[np.ndarray, float]:
 
 
 def transform(
-    data: np.ndarray, center: Any, output_size: int, scale: float, rotation: float
+    data: np.ndarray, center: Any, output_size: int, scale: float | int, rotation: float | int
 ) -> tuple[np.ndarray, np.ndarray]:
     """A square window about `center`, scaled and turned.
 

@@ -8,6 +8,7 @@ import click
 
 from lineament.cli import exits
 from lineament.cli.options import PHOTO, make_recognizer, recognizer_options, turns
+from lineament.core.errors import InvalidArgument
 from lineament.core.threshold import Threshold
 from lineament.core.verdict import Decision, Verdict
 from lineament.pipeline.records import verdict_record
@@ -86,9 +87,9 @@ def _read_card(path: Path) -> Threshold:
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path} is not a readable JSON file: {error}") from error
+        raise InvalidArgument(f"--threshold-card: {path} is not a readable JSON file ({error})") from error
     if not isinstance(values, dict):
-        raise click.BadParameter(f"{path} does not hold one threshold")
+        raise InvalidArgument(f"--threshold-card: {path} does not hold one threshold (a JSON object)")
     return Threshold.from_dict(values)
 
 

@@ -11,7 +11,7 @@ from lineament.cli.options import PHOTO, make_recognizer, recognizer_options, tu
 from lineament.cli.pictures import write_picture
 from lineament.core.faces import Faces
 from lineament.pipeline.records import faces_record
-from lineament.vision.decode import Picture, open_picture
+from lineament.vision.decode import Picture
 from lineament.vision.draw import draw_faces
 
 
@@ -56,8 +56,8 @@ def detect(
     """
     adjust = {**turns(rotate), "min_size": min_size, "max_faces": max_faces, "keep": keep, "clip": clip}
     recognizer = make_recognizer(**shared, adjust=adjust, attributes=attributes)
-    picture = open_picture(photo)
-    faces = recognizer.analyze(photo)
+    analysis = recognizer.inspect(photo)
+    picture, faces = analysis.picture, analysis.faces
     if drawing is not None:
         labels = [f"{i + 1}: {face.score:.2f}" for i, face in enumerate(faces)]
         write_picture(drawing, draw_faces(picture.decode().pixels, faces.boxes, faces.points, labels))

@@ -197,8 +197,11 @@ def _report(records: list[dict[str, Any]], others: int, output: Path, as_json: b
     else:
         for record in bad:
             click.echo(f"{record['path']}: {record['status']}: {record['message']}", err=True)
-        click.echo(
-            f"{output}: {faces} faces of {len(records)} photographs; {len(empty)} without a face, "
-            f"{len(bad)} unusable, {others} other files left alone"
-        )
+        done = f"{_count(faces, 'face')} of {_count(len(records), 'photograph')}"
+        rest = f"{len(empty)} without a face, {len(bad)} unusable"
+        click.echo(f"{output}: {done}; {rest}, {_count(others, 'other file')} left alone")
     return exits.PARTIAL if bad else exits.DONE
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

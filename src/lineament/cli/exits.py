@@ -12,9 +12,13 @@ from lineament.core.errors import (
     ImageError,
     InvalidArgument,
     LineamentError,
+    ModelOutputInvalid,
     OutputFailed,
     PackError,
+    PointsDegenerate,
     RuntimeUnavailable,
+    TemplateInvalid,
+    TemplateMismatch,
     ThresholdMismatch,
     ThresholdMissing,
 )
@@ -24,7 +28,11 @@ DONE, NO_MATCH, UNDECIDED, USAGE, PARTIAL, FAULT, INTERRUPTED = 0, 1, 2, 3, 8, 7
 
 ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (ImageError, 4),
+    (PointsDegenerate, 4),
     (PackError, 5),
+    (ModelOutputInvalid, 5),
+    (TemplateInvalid, 5),
+    (TemplateMismatch, 5),
     (RuntimeUnavailable, 6),
     (ThresholdMissing, 7),
     (ThresholdMismatch, 7),

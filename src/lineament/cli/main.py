@@ -59,7 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as wrong:
-        wrong.show()
+        if _wants_json(arguments):
+            _report("usage", wrong.format_message(), arguments)
+        else:
+            wrong.show()
         return exits.USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -69,19 +72,22 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
     except LineamentError as error:
-        _report(error.reason, error.message, arguments if arguments is not None else sys.argv[1:])
+        _report(error.reason, error.message, arguments)
         return exits.code_of(error)
     except Exception as fault:  # Python would exit with 1, which here means "no match"
         if os.environ.get("LINEAMENT_DEBUG"):
             raise
-        message = (
-            f"a fault of lineament itself: {type(fault).__name__}: {fault}. LINEAMENT_DEBUG=1 shows where"
-        )
-        _report("fault", message, arguments if arguments is not None else sys.argv[1:])
+        what = f"{type(fault).__name__}: {fault}"
+        message = f"a fault of lineament itself ({what}): set LINEAMENT_DEBUG=1 to see where, and report it"
+        _report("fault", message, arguments)
         return exits.FAULT
 
 
-def _report(reason: str, message: str, arguments: list[str]) -> None:
-    if "--json" in arguments:
+def _wants_json(arguments: list[str] | None) -> bool:
+    return "--json" in (sys.argv[1:] if arguments is None else arguments)
+
+
+def _report(reason: str, message: str, arguments: list[str] | None) -> None:
+    if _wants_json(arguments):
         click.echo(json.dumps({"error": {"reason": reason, "message": message}}, ensure_ascii=False))
     click.echo(f"lineament: {message}", err=True)

@@ -32,8 +32,13 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     write_bytes(path, encoded.tobytes())
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write a file through a temporary one beside it, so that a reader never sees half of it.
+
+    Args:
+        path: where.
+        data: what.
+        private: only the owner may read it, as for files with templates.
 
     Raises:
         OutputFailed: the place cannot be written.
@@ -43,13 +48,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".lineament-")
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(
-            0o666 & ~mask
-        )  # mkstemp makes private files; the user asked for an ordinary one
+        if not private:
+            # mkstemp makes private files, and the user asked for an ordinary one.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
+        why = error.strerror or str(error)
+        raise OutputFailed(
+            f"cannot write {path}: {why}; name a folder that exists and that you may write to"
+        ) from error

@@ -30,11 +30,11 @@ def write_table(path: Path, records: list[dict[str, Any]], model: ModelId) -> No
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
         lines = [json.dumps({**row, **identity}, ensure_ascii=False) for row in rows]
-        write_bytes(path, "".join(line + "\n" for line in lines).encode())
+        write_bytes(path, "".join(line + "\n" for line in lines).encode(), private=True)
     elif suffix == ".npz":
-        write_bytes(path, _npz(rows, identity))
+        write_bytes(path, _npz(rows, identity), private=True)
     else:
-        write_bytes(path, _parquet(rows, identity))
+        write_bytes(path, _parquet(rows, identity), private=True)
 
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,11 +79,7 @@ def _parquet(rows: list[dict[str, Any]], identity: dict[str, str]) -> bytes:
         ],
         metadata=identity,
     )
-    flat = [
-        {k: v for k, v in row.items() if k != "quality"}
-        | {name: (row["quality"] or {}).get(name) for name in facts}
-        for row in rows
-    ]
+    flat = [_flat(row, facts) for row in rows]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(flat, schema), sink, compression="zstd")
     return sink.getvalue()
@@ -97,6 +93,7 @@ def _flat(row: dict[str, Any], facts: list[str]) -> dict[str, Any]:
 def _npz(rows: list[dict[str, Any]], identity: dict[str, str]) -> bytes:
     embedded = [row for row in rows if row["template"] is not None]
     dimension = len(embedded[0]["template"]) if embedded else 0
+    templates = np.array([row["template"] for row in embedded], dtype=np.float32)
     sink = io.BytesIO()
     np.savez(
         sink,
@@ -106,7 +103,7 @@ def _npz(rows: list[dict[str, Any]], identity: dict[str, str]) -> bytes:
         box=np.array([row["box"] for row in embedded], dtype=np.float32).reshape(-1, 4),
         points=np.array([row["points"] for row in embedded], dtype=np.float32).reshape(-1, 5, 2),
         norm=np.array([row["norm"] for row in embedded], dtype=np.float32),
-        template=np.array([row["template"] for row in embedded], dtype=np.float32).reshape(-1, dimension),
+        template=templates.reshape(len(embedded), dimension),
         failed_path=np.array([row["path"] for row in rows if row["template"] is None], dtype=np.str_),
         failed_status=np.array([row["status"] for row in rows if row["template"] is None], dtype=np.str_),
         model=np.array([identity["model"], identity["digest"]], dtype=np.str_),

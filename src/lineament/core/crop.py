@@ -26,5 +26,9 @@ class Crops:
             self, "motions", frozen(self.motions, np.float64, (len(self.pixels), 2, 3), "motions")
         )
 
+    def __repr__(self) -> str:
+        # Pictures of faces do not belong in a log line or a traceback.
+        return f"Crops(n={len(self)}, size={self.pixels.shape[1]})"
+
     def __len__(self) -> int:
         return len(self.pixels)

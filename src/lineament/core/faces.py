@@ -43,12 +43,12 @@ class Quality:
     """Capture facts of each of n faces; see `lineament.vision.quality` for how they are measured.
 
     Attributes:
-        eye_distance: (n,) pixels between the eyes in the full picture.
-        sharpness: (n,) 0 = no detail left, 1 and above = crisp, on the aligned crop.
-        brightness: (n,) mean luma of the aligned crop, 0..1.
-        contrast: (n,) standard deviation of luma of the aligned crop, 0..0.5.
-        yaw: (n,) degrees, 0 = frontal, from the five points.
-        roll: (n,) degrees of in-plane rotation, from the five points.
+        eye_distance: (n,) pixels between the eyes in the full picture, as a frontal view would show them.
+        sharpness: (n,) 0 = no detail above the noise, 1 = an ordinary capture, on the aligned crop.
+        brightness: (n,) mean luma between brows and chin, 0..1.
+        contrast: (n,) standard deviation of smoothed luma between brows and chin, 0..0.5.
+        yaw: (n,) degrees from the five points, 0 = frontal, positive = nose to the right of the picture.
+        roll: (n,) degrees of rotation in the picture from the five points, positive = clockwise as seen.
         occlusion: (n,) 0..1, how unlike uncovered skin and features the lower face looks.
         outside: (n,) 0..1, share of the aligned crop that lies outside the picture.
     """

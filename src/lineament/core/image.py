@@ -36,6 +36,10 @@ class Image:
         if self.full_size == (0, 0):
             object.__setattr__(self, "full_size", (self.pixels.shape[0], self.pixels.shape[1]))
 
+    def __repr__(self) -> str:
+        # A picture does not belong in a log line or a traceback.
+        return f"Image({self.width}×{self.height} from {self.source}, scale={self.scale:.4g})"
+
     @property
     def height(self) -> int:
         """Rows of the full upright picture."""

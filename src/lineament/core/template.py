@@ -50,7 +50,10 @@ class Template:
             TemplateMismatch: the two come from different models.
         """
         require_same_model(self.model, other.model)
-        return float(np.clip(self.vector.astype(np.float64) @ other.vector.astype(np.float64), -1.0, 1.0))
+        a, b = self.vector.astype(np.float64), other.vector.astype(np.float64)
+        # float32 vectors are of unit length to 1e-7 only; divided out like this, a template and itself give
+        # exactly 1.
+        return float(np.clip((a @ b) / np.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
 
     def __repr__(self) -> str:
         # A template is biometric data: a log line or a traceback must not carry it.

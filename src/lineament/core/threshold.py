@@ -74,7 +74,7 @@ class Threshold:
         if self.model.digest != model.digest:
             raise ThresholdMismatch(
                 f"this threshold was measured for {self.model}, the templates are of {model}: "
-                "measure one for this model, or give --threshold yourself"
+                "measure one for this model, or give a cosine yourself"
             )
         if self.gallery_size is not None:
             raise ThresholdMismatch(

@@ -23,7 +23,7 @@ class Reason:
     """Why a verdict is what it is, or why a face was not used.
 
     Attributes:
-        code: stable snake_case name, for example `multiple_faces`; see `lineament.pipeline.reasons`.
+        code: stable snake_case name, for example `multiple_faces`; see docs/reference/reasons.md.
         message: one sentence for people, ending with what to do where there is something to do.
         side: `a`, `b`, or empty when it concerns both.
         blocking: True when it alone keeps the pair from being accepted.

@@ -155,8 +155,7 @@ def _recogniser(model: ModelProto, card: ModelCard, out: Port) -> ModelCard | Un
         return Unused(
             card.file, f"there is no alignment template for {side}×{side} (multiples of 112 or 128)"
         )
-    alignment = "arcface-112" if side % 112 == 0 else "arcface-128"
-    return replace(card, alignment=alignment, dimension=width, mean=127.5, std=127.5)
+    return replace(card, alignment=f"arcface-{side}", dimension=width, mean=127.5, std=127.5)
 
 
 def _ends_in_softmax(model: ModelProto, output: str) -> bool:

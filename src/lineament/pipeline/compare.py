@@ -40,7 +40,12 @@ def find_threshold(
         given.require(model)
         return given
     if given is not None:
-        return Threshold.typed_in(float(given), model)
+        try:
+            return Threshold.typed_in(float(given), model)
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(
+                f"a threshold is a cosine or a measured Threshold, not {given!r}"
+            ) from error
     if not 0.0 < fmr < 1.0:
         raise InvalidArgument(f"a false match rate lies between 0 and 1, not {fmr}")
     own = [t for t in thresholds if t.model.digest == model.digest and t.gallery_size is None and t.measured]
@@ -51,8 +56,8 @@ def find_threshold(
     measured = f"measured for it: {rates}" if rates else "nothing was measured for it yet"
     raise ThresholdMissing(
         f"no threshold at false match rate {fmr:g} for {model} ({measured}): choose one of those rates, "
-        "measure one on your own pictures, or give a threshold yourself (--threshold), which the verdict "
-        "will then mark as unmeasured"
+        "measure one on your own pictures, or give a threshold yourself, which the verdict will then mark as "
+        "unmeasured"
     )
 
 

@@ -85,7 +85,8 @@ def build(pack: Pack, settings: PartSettings, runtime: RuntimeOptions) -> Parts:
     family = family_for(detection, session_for(detection))
     own = YUNET_SETTINGS if detection.family == "yunet" else SCRFD_SETTINGS
     search = FaceSearch(family, replace(settings.detection or own, **settings.adjust))
-    refine = detection.family == "yunet" if settings.refine is None else settings.refine
+    gains = detection.family == "yunet" and family.fixed_size is None
+    refine = gains if settings.refine is None else settings.refine
     name = f"{pack.card.name}/{recognition.file.removesuffix('.onnx')}"
     return Parts(
         Refined(search) if refine else search,

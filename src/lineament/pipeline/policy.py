@@ -8,6 +8,8 @@ and say that there was a choice.
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from lineament.core.errors import InvalidArgument
 from lineament.core.faces import Face, Faces
 from lineament.core.verdict import Reason
@@ -53,7 +55,7 @@ def choose(
     if len(faces) > 1:
         blocking = policy == "exactly_one"
         then = (
-            "crop the picture to the person meant, or choose --policy largest or most_central knowingly"
+            "crop the picture to the person meant, or choose the policy largest or most_central knowingly"
             if blocking
             else f"the {policy.replace('_', ' ')} one was used"
         )
@@ -63,10 +65,17 @@ def choose(
     rule = "largest" if policy == "largest" else "central"
     face = faces[int(rank(faces.boxes, faces.scores, rule, size)[0])]
     if face.template is None:
-        message = "the face's points coincide, so it cannot be aligned: take another picture"
-        return Choice(None, (*reasons, Reason("points_degenerate", message, side, True)))
+        return Choice(None, (*reasons, _unaligned(face, side)))
     if limits is not None and face.quality is not None:
         found = problems(face.quality, face.template.norm, limits)
         reasons += [Reason(p.code, p.message, side, p.blocking) for p in found]
     blocked = any(r.blocking for r in reasons)
     return Choice(None if blocked else face, tuple(sorted(reasons, key=lambda r: not r.blocking)))
+
+
+def _unaligned(face: Face, side: str) -> Reason:
+    if not np.isfinite(face.points).all():
+        message = "the detector gives no facial points, so the face cannot be aligned: use a pack with points"
+        return Reason("no_points", message, side, True)
+    message = "the face's points coincide, so it cannot be aligned: take another picture"
+    return Reason("points_degenerate", message, side, True)

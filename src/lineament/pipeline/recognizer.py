@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lineament.core.crop import Crops
+from lineament.core.errors import InvalidArgument
 from lineament.core.faces import Attributes, Faces
 from lineament.core.image import Image
 from lineament.core.template import ModelId, Templates
@@ -34,6 +35,9 @@ from lineament.vision.quality import QualityLimits, measure
 # A picture is decoded so that its longer side keeps at least twice the detector's 640 pixels: detection then
 # sees the same picture as from full size, and a 12-megapixel JPEG costs a quarter of the decoding.
 DETECTION_PIXELS = 1280
+
+# One set of networks for single pictures, one for many, and one more for a caller with a wish of its own.
+SETS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +102,8 @@ class Recognizer:
         count = threads or self.runtime.thread_count
         with self._lock:
             if count not in self._parts:
+                if len(self._parts) >= SETS_KEPT:
+                    self._parts.pop(next(iter(self._parts)))
                 self._parts[count] = build(self.pack, self.settings, replace(self.runtime, threads=count))
             return self._parts[count]
 
@@ -149,6 +155,8 @@ class Recognizer:
         Yields:
             One result per source: `result.faces`, or `result.error` when the picture cannot be used.
         """
+        if workers is not None and workers < 1:
+            raise InvalidArgument(f"workers is a number from 1 up, or None for one per thread, not {workers}")
         count = workers or self.runtime.thread_count
         # One thread per network call: pictures run side by side, so calls need not.
         threads = 1 if count > 1 else self.runtime.thread_count
@@ -166,11 +174,19 @@ class Recognizer:
 
         Args:
             crops: `Crops`, or uint8 (n, size, size, 3) RGB.
+
+        Raises:
+            InvalidArgument: an array of another type or shape.
         """
-        if not isinstance(crops, Crops):
-            pixels = np.asarray(crops)
-            crops = Crops(pixels, np.tile(np.eye(2, 3), (len(pixels), 1, 1)))
-        return self.parts().embedder.embed(crops)
+        if isinstance(crops, Crops):
+            return self.parts().embedder.embed(crops)
+        if crops.dtype != np.uint8 or crops.ndim != 4:
+            raise InvalidArgument(
+                f"aligned crops are uint8 of shape (n, size, size, 3), RGB 0 to 255, not {crops.dtype} of "
+                f"shape {crops.shape}: for one crop pass crop[None]"
+            )
+        motions = np.tile(np.eye(2, 3), (len(crops), 1, 1))
+        return self.parts().embedder.embed(Crops(crops, motions))
 
     def compare(
         self,

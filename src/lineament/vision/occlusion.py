@@ -14,8 +14,8 @@ of what skin should look like, so that it asks nothing of a skin's colour. Three
 The sum is a linear score through a logistic curve. Its four numbers were fitted to pasted masks on half of
 the people of CFP and rounded; `bench/quality_gate.py` measures it on the other half. A mask in the face's own
 skin colour is found by the missing mouth alone, a mask printed with a busy pattern by its colours alone.
-Clipped highlights turn skin white and can look like a mask; `brightness` tells. Hands, scarves and microphones
-were not measured.
+Clipped highlights turn skin white and can look like a mask; `brightness` tells. Hands, scarves and
+microphones were not measured.
 """
 
 from typing import Final
