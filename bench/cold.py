@@ -31,6 +31,7 @@ def main(a: str, b: str) -> None:
     import click
 
     import lineament as ln
+    from lineament.detect.refine import refine
     from lineament.pipeline.recognizer import DETECTION_PIXELS
     from lineament.vision.align import align
     from lineament.vision.decode import open_picture
@@ -48,16 +49,16 @@ def main(a: str, b: str) -> None:
         picture = open_picture(path)
         image = picture.decode(at_least=DETECTION_PIXELS)
         done("decode")
-        search.detect(image.pixels)
+        faces = search.detect(image.pixels)
         done("detect")
-        faces = parts.detector.detect(image.pixels)
-        done("detect and refine")
+        for box, points in zip(faces.boxes, faces.points, strict=True):
+            refine(image.pixels, box, points, search.family)
+        done("refine")
         crops = align(image.pixels, faces.points, parts.embedder.alignment)
         measure(crops.pixels, crops.motions, faces.points, picture.full_size)
         done("align and measure")
         parts.embedder.embed(crops)
         done("embed")
-    steps["refine"] = steps.pop("detect and refine") - steps["detect"]
     del np, cv2, onnxruntime, click
     print(json.dumps({step: round(seconds * 1e3, 1) for step, seconds in steps.items()}))
 

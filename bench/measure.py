@@ -73,14 +73,9 @@ def ratio(slow: Runs, fast: Runs, of: str = "wall") -> float:
 
 
 def best_cpu(work: Callable[[], Any], repeats: int) -> float:
-    """Smallest processor seconds of the calling thread over `repeats` calls, after one call to warm up."""
+    """Smallest processor seconds of the process over `repeats` calls, after one call to warm up."""
     work()
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.thread_time()
-        work()
-        best = min(best, time.thread_time() - start)
-    return best
+    return min(timed(work)[1].cpu for _ in range(repeats))
 
 
 def machine() -> dict[str, Any]:

@@ -64,13 +64,17 @@ class Work:
     rows: list[dict[str, Any]] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
 
-    def photos(self, count: int | None = None) -> list[Path]:
+    def photos(self) -> list[Path]:
         """The folder, made at the first call."""
         if not self.paths:
             folder = self.place / "photographs"
             folder.mkdir()
             self.paths = write_folder(self.shared / "fixtures/images", folder, self.photographs)
-        return self.paths[:count]
+        return self.paths
+
+    def some(self, count: int) -> list[Path]:
+        """A part of the folder without the group of 28, which would outweigh all others."""
+        return [path for number, path in enumerate(self.photos()) if number != 1][:count]
 
     def row(self, section: str, what: str, value: str, target: str = "", **facts: Any) -> None:
         """Report a row at once, and keep it."""
@@ -142,7 +146,7 @@ def folder(work: Work) -> None:
 def single(work: Work) -> None:
     """One photograph at a time."""
     pack = make_pack(work.shared / "models", work.place / "pack-single")
-    paths = [p for k, p in enumerate(work.photos()) if k != 1][:8]
+    paths = work.some(8)
     rival, recognizer = Insightface(pack), Recognizer(pack)
     from lineament.app import FaceAnalysis
 
@@ -175,7 +179,7 @@ def large(work: Work) -> None:
     path = work.place / "iresnet50.onnx"
     onnx.save(iresnet50(), path)
     pack = make_pack(work.shared / "models", work.place / "pack-large", path)
-    paths = work.photos(max(6, work.photographs // 4))
+    paths = work.some(max(6, work.photographs // 4))
     rival = Insightface(pack)
     ready = imported(pack, work.place / "store")
     ways = [
@@ -210,7 +214,7 @@ def dlib(work: Work) -> None:
     if not python.exists():
         work.row("dlib", "face_recognition", "left out: run bench/peers.sh first")
         return
-    paths = work.photos(8)
+    paths = work.some(8)
     recognizer = Recognizer()
     command = [str(python), str(BENCH / "peer_face_recognition.py"), *map(str, paths)]
     folder_of(recognizer, paths)()
@@ -233,7 +237,7 @@ def dlib(work: Work) -> None:
 
 def cold(work: Work) -> None:
     """`lineament compare` as a whole process; files already in the system's cache."""
-    a, b = (str(p) for p in work.photos()[2:4])
+    a, b = (str(p) for p in work.some(3)[1:])
     command = [str(Path(sys.executable).parent / "lineament"), "compare", a, b]
     walls, cpus = [], []
     for turn in range(8):

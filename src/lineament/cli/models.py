@@ -96,7 +96,7 @@ def show(name: str, as_json: bool) -> None:
         _show_model(model)
     _show_licence(card.licence)
     if card.thresholds:
-        _print(_thresholds_table(card.thresholds))
+        _show_thresholds(card.thresholds)
     else:
         click.echo("Thresholds: none measured; a comparison needs --threshold.")
     for note in card.notes:
@@ -122,19 +122,22 @@ def _show_model(card: ModelCard) -> None:
         click.echo(f"    made from the published file with sha256 {card.origin_sha256}")
 
 
-def _thresholds_table(thresholds: tuple[Threshold, ...]) -> Table:
-    table = _table("FMR", "threshold", "undecided between", "FNMR", "non-mated", "data", "model")
+def _show_thresholds(thresholds: tuple[Threshold, ...]) -> None:
+    """One table for each model and data set: what a threshold costs, at a glance."""
+    groups: dict[tuple[str, str, str, int], list[Threshold]] = {}
     for t in thresholds:
-        table.add_row(
-            "typed in" if t.fmr is None else f"{t.fmr:.0e}",
-            f"{t.value:.4f}",
-            f"{t.interval[0]:.4f} and {t.interval[1]:.4f}",
-            "" if t.fnmr is None else f"{t.fnmr:.4f}",
-            f"{t.comparisons} ({t.false_matches} reach it)",
-            f"{t.dataset}, {t.date}",
-            str(t.model),
-        )
-    return table
+        groups.setdefault((str(t.model), t.dataset, t.date, t.comparisons), []).append(t)
+    for (model, dataset, date, comparisons), rows in groups.items():
+        click.echo(f"Thresholds of {model}\n    on {dataset}, {comparisons:,} non-mated pairs, {date}")
+        table = _table("false match rate", "threshold", "undecided between", "false non-match rate")
+        for t in rows:
+            table.add_row(
+                "typed in" if t.fmr is None else f"{t.fmr:g}",
+                f"{t.value:.4f}",
+                f"{t.interval[0]:.4f} and {t.interval[1]:.4f}",
+                "" if t.fnmr is None else f"{t.fnmr:.2%}",
+            )
+        _print(table)
 
 
 def _show_licence(licence: Licence) -> None:

@@ -128,5 +128,5 @@ def test_show_prints_thresholds(networks, home):
     ]  # fmt: skip
     path.write_text(json.dumps(body))
     text = type_in("show", "mine").output
-    for word in ("1e-04", "0.4123", "0.4000", "0.4300", "0.0123", "123456", "made up", "mine/rec@abab"):
+    for word in ("0.0001", "0.4123", "0.4000", "0.4300", "1.23%", "123,456", "made up", "mine/rec@abab"):
         assert word in text
