@@ -181,7 +181,7 @@ class TestOpenVino:
             open_session(network, RuntimeOptions(engine="openvino", precision="int8")).open()
 
     def test_int8_runs_a_quantised_network(self, tmp_path: Path):
-        """A small convolution, quantised by ONNX Runtime's own tool (Q/DQ nodes), on OpenVINO's int8 kernels."""
+        """A small convolution, quantised by ONNX Runtime's own tool, on OpenVINO's int8 kernels."""
         pytest.importorskip("openvino")
         plain, quantised = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
         batches = np.random.default_rng(1).uniform(0, 255, (8, 3, 32, 32)).astype(np.float32)
