@@ -15,6 +15,9 @@ from typing import Any
 
 from lineament.runtime.options import processors
 
+REST = 0.05
+"""Seconds between two runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -57,10 +60,15 @@ def timed(work: Callable[[], Any]) -> tuple[Any, Sample]:
 
 
 def in_turn(rivals: Sequence[tuple[str, Callable[[], Any]]], units: int, repeats: int) -> list[Runs]:
-    """Run every rival `repeats` times, one after the other each time; the caller has warmed them up."""
+    """Run every rival `repeats` times, one after the other each time; the caller has warmed them up.
+
+    Before each run there is a short rest: threads of an engine that spin while they wait for more work go on
+    doing so for a while, and their processor time would be charged to the next rival.
+    """
     runs = [Runs(name, units) for name, _ in rivals]
     for _ in range(repeats):
         for run, (_, work) in zip(runs, rivals, strict=True):
+            time.sleep(REST)
             run.answer, sample = timed(work)
             run.samples.append(sample)
     return runs

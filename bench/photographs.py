@@ -92,19 +92,21 @@ def background(size: tuple[int, int], generator: np.random.Generator) -> np.ndar
     return out
 
 
-def mixed_sizes(images: Path, count: int, seed: int = 11) -> Iterator[bytes]:
-    """`count` encoded pictures of very different sizes (64 to 1,600 pixels) and shapes, one at a time.
-
-    Few are composed, many cut from those at places and sizes of their own, so that making them costs little.
-    """
+def originals(images: Path, count: int = 12, seed: int = 11) -> list[np.ndarray]:
+    """BGR photographs of one to two megapixels to cut pictures from."""
     generator = np.random.default_rng(seed)
-    portraits = sorted((images / "cc0").glob("*.jpg"))
-    bases = [
-        compose([cv2.imread(str(portraits[k]))], SIZES[k % len(SIZES)], generator)
-        for k in range(min(12, count))
+    portraits = sorted((images / "cc0").glob("*.jpg"))[:count]
+    return [
+        compose([cv2.imread(str(path))], SIZES[number % len(SIZES)], generator)
+        for number, path in enumerate(portraits)
     ]
+
+
+def mixed_sizes(whole: list[np.ndarray], count: int, seed: int = 13) -> Iterator[bytes]:
+    """`count` JPEG pictures of very different sizes (64 pixels up to the whole) and shapes, one at a time."""
+    generator = np.random.default_rng(seed)
     for number in range(count):
-        base = bases[number % len(bases)]
+        base = whole[number % len(whole)]
         height, width = (int(np.exp(generator.uniform(np.log(64), np.log(s)))) for s in base.shape[:2])
         top = int(generator.integers(0, base.shape[0] - height + 1))
         left = int(generator.integers(0, base.shape[1] - width + 1))

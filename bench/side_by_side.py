@@ -181,13 +181,12 @@ def large(work: Work) -> None:
     pack = make_pack(work.shared / "models", work.place / "pack-large", path)
     paths = work.some(max(6, work.photographs // 4))
     rival = Insightface(pack)
-    ready = imported(pack, work.place / "store")
     ways = [
         ("lineament, OpenVINO bf16", options(engine="openvino", precision="bf16")),
         ("lineament, OpenVINO fp32", options(engine="openvino")),
         ("lineament, ONNX Runtime fp32", options()),
     ]
-    recognizers = [Recognizer(ready, runtime=runtime) for _, runtime in ways]
+    recognizers = [Recognizer(pack, runtime=runtime) for _, runtime in ways]
     rivals = [("insightface, ONNX Runtime fp32", lambda: rival.folder(paths))]
     rivals += [(name, folder_of(r, paths)) for (name, _), r in zip(ways, recognizers, strict=True)]
     rival.folder(paths[:1])

@@ -329,7 +329,7 @@ def test_row_13_batches(any_pack: Pack, bgr: np.ndarray) -> None:
 
 
 def test_row_13_batches_are_faster_than_insightface(scrfd_pack: Pack, small: np.ndarray) -> None:
-    """32 pictures of one small face each: at least twice as fast as insightface, one by one, on the same files."""
+    """32 pictures of one small face each: twice as fast as insightface one by one, or more."""
     pytest.importorskip("insightface", reason="needs insightface as a peer to compare with")
     import warnings
 
@@ -405,8 +405,6 @@ def test_row_15_ctx_id_is_the_device(pack: Pack) -> None:
         FaceAnalysis(pack, providers=[CUDA, CPU], provider_options=[{}])
     by_name = FaceAnalysis(pack, providers=[CUDA, CPU], provider_options={CUDA: {"device_id": 2}})
     assert by_name.det_model.runtime.provider_options[0]["device_id"] == 2
-    with pytest.raises(InvalidArgument, match="ctx_id"):
-        app.prepare(ctx_id="0")  # pyright: ignore[reportArgumentType]
 
 
 def test_row_16_threads_and_session_options(pack: Pack) -> None:
@@ -427,7 +425,7 @@ def test_row_16_threads_and_session_options(pack: Pack) -> None:
 
 
 def test_row_19_numpy_2() -> None:
-    """#2251, #2404, #2695: nothing here caps numpy below 2; the suite runs on 1.26 and 2.x (see the CI matrix)."""
+    """#2251, #2404, #2695: numpy 1.26 and 2.x are both fine; the suite runs on either (CI matrix)."""
     import tomllib
 
     here = Path(__file__).resolve().parent.parent.parent / "pyproject.toml"
@@ -442,14 +440,16 @@ def test_row_19_numpy_2() -> None:
 def test_row_21_import_is_light_and_offline() -> None:
     """#2769, PR #2849: no optional package and no socket at import; well under a second."""
     code = """
-import socket, sys, time
-def refuse(*a, **k): raise AssertionError("a socket was opened at import")
-socket.socket = refuse
-socket.create_connection = refuse
+import sys, time
+def refuse(event, _):
+    if event.startswith("socket."):
+        raise AssertionError("a socket was used at import: " + event)
+sys.addaudithook(refuse)
 before = time.process_time()
 from lineament.app import FaceAnalysis, face_align, get_image, model_zoo
 spent = time.process_time() - before
-heavy = {"albumentations", "torch", "matplotlib", "skimage", "scipy", "insightface", "onnx", "httpx", "pyarrow"}
+heavy = {"albumentations", "torch", "matplotlib", "skimage", "scipy", "insightface"}
+heavy |= {"onnx", "httpx", "pyarrow", "rich"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 print(spent)
 """
@@ -537,7 +537,7 @@ def test_row_43_the_processor_alone(pack: Pack, bgr: np.ndarray, monkeypatch: py
 
 def test_row_44_boxes_may_be_clipped(any_pack: Pack, bgr: np.ndarray) -> None:
     """A face cut by the picture's edge has a box that reaches outside; on request it does not."""
-    cut = np.ascontiguousarray(bgr[90:, 190:])
+    cut = np.ascontiguousarray(bgr[110:])
     app = door(any_pack)
     (loose,) = app.get(cut)
     assert loose.bbox.min() < 0

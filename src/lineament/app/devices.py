@@ -70,7 +70,7 @@ class Devices:
         )
         return cls(options, providers is not None)
 
-    def at(self, ctx_id: int) -> RuntimeOptions:
+    def at(self, ctx_id: Any) -> RuntimeOptions:
         """Options for a `ctx_id`; an explicit `device_id` in the provider's own options wins over it.
 
         Raises:

@@ -21,7 +21,7 @@ from lineament.core.faces import Faces
 from lineament.detect.family import Candidates, Family
 from lineament.detect.search import DetectionSettings, FaceSearch
 from lineament.vision.align import ARCFACE_112, alignable, carry, invert, motions_to
-from lineament.vision.boxes import intersection_over_union
+from lineament.vision.boxes import clip, intersection_over_union
 
 IN_MIRROR: Final = [1, 0, 2, 4, 3]
 """Left and right change places in a mirror."""
@@ -99,7 +99,9 @@ class Refined:
 
     def detect(self, pixels: UInt8[np.ndarray, "h w 3"], settings: DetectionSettings | None = None) -> Faces:
         """Faces of an upright RGB picture of any size, best first, in its own pixels."""
-        faces = self.search.detect(pixels, settings)
+        settings = settings or self.search.settings
+        # Points are measured around the whole box: where it is cut must not move them.
+        faces = self.search.detect(pixels, replace(settings, clip=False))
         if not len(faces):
             return faces
         points, scores = faces.points.copy(), faces.scores.copy()
@@ -107,8 +109,9 @@ class Refined:
             refined = refine(pixels, faces.boxes[row], points[row], self.search.family, self.stages)
             points[row], scores[row] = refined.points, refined.score
         order = np.argsort(-scores, kind="stable")
-        confirmed = order[scores[order] >= (settings or self.search.settings).threshold]
-        return replace(faces, points=points, scores=scores).take(confirmed)
+        confirmed = order[scores[order] >= settings.threshold]
+        faces = replace(faces, points=points, scores=scores).take(confirmed)
+        return replace(faces, boxes=clip(faces.boxes, pixels.shape[:2])) if settings.clip else faces
 
 
 def refine(

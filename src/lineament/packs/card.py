@@ -43,6 +43,8 @@ class ModelCard:
         mean, std: the network sees (pixel − mean) / std; 0 and 1 when normalisation is inside the graph.
         alignment: name of the alignment template, for example `arcface-112`; empty for other tasks.
         dimension: length of an embedding, or 0.
+        smallest_norm: raw norm of one view below which a crop is hardly a face to this network; 0 when
+            nobody has measured it.
         outputs: number of graph outputs.
         session: extra configuration for the runtime, for example `session.disable_quant_qdq`.
     """
@@ -60,6 +62,7 @@ class ModelCard:
     std: float = 1.0
     alignment: str = ""
     dimension: int = 0
+    smallest_norm: float = 0.0
     outputs: int = 1
     session: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -46,6 +46,10 @@ _SFACE = ModelCard(
     colour="rgb",
     alignment="arcface-112",
     dimension=128,
+    # Noise of any grain stays below 6.3 and flat crops below 4.7, and their templates agree with each other
+    # to 0.5 to 0.9. Of 1,000 frontal CFP crops and of LFW's 13,233 pictures none is below 7.5; of 992 true
+    # profiles 65 are below 7 (LOG.md).
+    smallest_norm=7.0,
 )
 _PUBLISHED = {
     "detection": "face_detection_yunet_2023mar_int8bq.onnx",

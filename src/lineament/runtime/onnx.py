@@ -75,6 +75,9 @@ class OnnxSession(Session):
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.options.thread_count
         options.inter_op_num_threads = 1
+        # Threads that wait for work sleep: spinning, the default, makes a call more than twice as dear, and
+        # slower where other work wants the processors (bench/side_by_side.py, section `single`).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors come as exceptions; warnings are not for a user's terminal
         if self.network.any_size:
             # A pattern is kept for every size seen. The arena stays: it reuses its blocks for all sizes, and

@@ -205,13 +205,6 @@ def _area(polygon: list[_Point]) -> float:
     return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, ahead, strict=True))) / 2
 
 
-SFACE_NORM: Final = 7.0
-"""Smallest raw norm of one view for the default pack's recogniser (`QualityLimits.norm`). Noise of any grain
-stays below 6.3 and flat crops below 4.7, and their templates agree with each other to 0.5 to 0.9; of 1,000
-frontal CFP crops none is below 7.5, of 99 portraits one is below 7, a face behind a hand and a camera. True
-profiles often are (65 of 992). A sum of two views has about twice the norm."""
-
-
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
     """Where the gate refuses; see the module's description for what each fact is.
@@ -237,7 +230,7 @@ class QualityLimits:
         outside: largest share of the crop that may lie outside the picture: a fifth is lost at 0.4 cut off
             below, a third at 0.5.
         norm: smallest length of the raw embedding, or None: it has a meaning for one recogniser only. For the
-            default pack see `SFACE_NORM`.
+            default pack it is 7 (`ModelCard.smallest_norm`).
         advisory: codes that are reported without refusing the face.
     """
 
