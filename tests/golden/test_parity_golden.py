@@ -48,6 +48,7 @@ def app(parity: Path) -> FaceAnalysis:
 def detector(parity: Path, pack: str, tag: str) -> SCRFD:
     model = SCRFD(parity / pack / "det.onnx", providers=["CPUExecutionProvider"], threads=1)
     model.prepare(0, input_size=SIZES[tag] or [(128, 128), (640, 640)])
+    assert not model.settings.tight, "insightface pads to the whole size; real networks see the difference"
     return model
 
 

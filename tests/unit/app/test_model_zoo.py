@@ -161,6 +161,14 @@ def test_models_are_picklable_with_their_settings(detection: Path, astronaut: np
     assert np.array_equal(twin.detect(astronaut)[0], model.detect(astronaut)[0])
 
 
+def test_the_device_goes_along_in_a_pickle(detection: Path, astronaut: np.ndarray) -> None:
+    model = SCRFD(detection, providers=["CUDAExecutionProvider"], threads=1)
+    model.prepare(-1)
+    twin = pickle.loads(pickle.dumps(model))  # noqa: S301
+    assert twin.runtime.providers == ("CPUExecutionProvider",)
+    assert len(twin.detect(astronaut, color="rgb")[0]) == 1
+
+
 def test_session_options_leave_their_threads_behind_when_pickled(
     recognition: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
