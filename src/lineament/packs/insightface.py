@@ -79,7 +79,7 @@ def import_zip(
         unpack_models(archive, staged)
         pack = _read_folder(staged, name, overrides, skip_broken, shown=str(archive))
         card = replace(pack.card, source=source, notes=pack.card.notes + notes)
-        return store.add(staged, free_sizes(card, staged))
+        return store.add(staged, adapt(card, staged))
 
 
 def import_files(pack: Pack, store: Store, *, name: str | None = None) -> Pack:
@@ -96,28 +96,28 @@ def import_files(pack: Pack, store: Store, *, name: str | None = None) -> Pack:
         for model in card.models:
             (staged / model.file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(pack.path(model), staged / model.file)
-        return store.add(staged, free_sizes(card, staged))
+        return store.add(staged, adapt(card, staged))
 
 
-def free_sizes(card: PackCard, folder: Path) -> PackCard:
-    """Free the batch of every network, and the picture size of detectors, where their graphs allow it.
+def adapt(card: PackCard, folder: Path) -> PackCard:
+    """Rewrite the files in `folder` so that they run faster and take more shapes, giving the same numbers.
 
-    Files in `folder` are rewritten; the published digest stays each model's identity.
+    The batch of every network and the picture size of detectors become free where the graph allows it, and
+    see `lineament.packs.faster`. The published digest stays each model's identity.
     """
-    return replace(card, models=tuple(_free(model, folder / model.file) for model in card.models))
+    return replace(card, models=tuple(_adapt(model, folder / model.file) for model in card.models))
 
 
-def _free(card: ModelCard, path: Path) -> ModelCard:
+def _adapt(card: ModelCard, path: Path) -> ModelCard:
     import onnx
 
     from lineament.packs.dimensions import free_dimensions
+    from lineament.packs.faster import prelu_as_max
     from lineament.packs.graph import load_model
 
-    if card.batch == 0 and (card.task != "detection" or card.size == (0, 0)):
-        return card
     model = load_model(path)
     freed = free_dimensions(model, batch=card.batch > 0, spatial=card.task == "detection")
-    if not freed:
+    if not prelu_as_max(model) and not freed:
         return card
     onnx.save(model, path)
     return replace(

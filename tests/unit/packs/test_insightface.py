@@ -92,9 +92,9 @@ def test_detectors(networks, heads, stride):
     ("size", "dimension", "task", "std", "alignment"),
     [
         (112, 512, "recognition", 127.5, "arcface-112"),
-        (224, 512, "recognition", 127.5, "arcface-112"),
+        (224, 512, "recognition", 127.5, "arcface-224"),
         (128, 256, "recognition", 127.5, "arcface-128"),
-        (256, 256, "recognition", 127.5, "arcface-128"),
+        (256, 256, "recognition", 127.5, "arcface-256"),
         (192, 3309, "landmarks_68", 128.0, ""),
         (192, 212, "landmarks_106", 128.0, ""),
         (96, 3, "gender_age", 128.0, ""),
