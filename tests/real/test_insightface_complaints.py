@@ -12,7 +12,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -326,36 +325,6 @@ def test_row_13_batches(any_pack: Pack, bgr: np.ndarray) -> None:
     assert app.get_batch([]) == []
     with pytest.raises(ImageError):
         app.get_batch([bgr, b"not a picture"])
-
-
-def test_row_13_batches_are_faster_than_insightface(scrfd_pack: Pack, small: np.ndarray) -> None:
-    """32 pictures of one small face each: twice as fast as insightface one by one, or more."""
-    pytest.importorskip("insightface", reason="needs insightface as a peer to compare with")
-    import warnings
-
-    pictures = [np.roll(small, shift, axis=1) for shift in range(-8, 8)] * 2
-    app = FaceAnalysis(scrfd_pack, providers=[CPU])
-    app.prepare(ctx_id=-1, det_size=(160, 160))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from insightface.app import FaceAnalysis as Peer
-
-        peer = Peer(str(scrfd_pack.folder), providers=[CPU])
-        peer.prepare(ctx_id=-1, det_size=(160, 160))
-        theirs = best_of(lambda: [peer.get(picture) for picture in pictures])
-    ours = best_of(lambda: app.get_batch(pictures))
-    assert theirs / ours >= 2, f"{theirs / ours:.2f} times as fast"
-
-
-def best_of(work: Any) -> float:
-    """Shortest of some runs, seconds: what the machine does when nothing else disturbs it."""
-    work()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def no_cuda() -> bool:

@@ -8,7 +8,7 @@
 
 Arrays at this door are **blue-green-red**, as OpenCV reads them; everywhere else in this package they are
 red-green-blue. Boxes, points, embeddings, landmarks and poses agree with insightface 2.1 on the same model
-files. What differs on purpose is listed in the documentation: nothing is downloaded, no provider is replaced
+files. What differs on purpose: nothing is downloaded, no provider is replaced
 silently, a misspelt attribute is an error, and faces that cannot be aligned have no embedding.
 """
 

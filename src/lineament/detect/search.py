@@ -15,7 +15,7 @@ from lineament.core.checks import require_bool
 from lineament.core.errors import InvalidArgument
 from lineament.core.faces import Faces
 from lineament.detect.family import Candidates, Family
-from lineament.vision.boxes import Rule, clip, non_maximum_suppression, rank
+from lineament.vision.boxes import Rule, clip, intersection_over_union, non_maximum_suppression, rank
 from lineament.vision.fit import fit
 
 AUTO: tuple[tuple[int, int], ...] = ((128, 128), (640, 640))
@@ -40,6 +40,9 @@ class DetectionSettings:
         min_size: smallest shorter side of a box, in pixels of the picture.
         clip: cut boxes at the picture's edges.
         tight: pad only to the stride instead of to the whole size: less to compute.
+        finest: where several passes see one face, take box and points from the finest of them, whichever is
+            more certain of it. A coarse pass is often more certain, and places points worse. InsightFace
+            follows certainty.
     """
 
     threshold: float = 0.5
@@ -51,9 +54,10 @@ class DetectionSettings:
     min_size: float = 0.0
     clip: bool = False
     tight: bool = True
+    finest: bool = True
 
     def __post_init__(self) -> None:
-        require_bool(clip=self.clip, tight=self.tight)
+        require_bool(clip=self.clip, tight=self.tight, finest=self.finest)
         if not 0.0 < self.threshold <= 1.0:
             raise InvalidArgument(f"a detection threshold lies in (0, 1], not {self.threshold}")
         if not 0.0 < self.overlap <= 1.0:
@@ -116,17 +120,31 @@ class FaceSearch:
         sizes = settings.sizes if fixed is None else (fixed,)
         tight = settings.tight and fixed is None
         passes: list[Candidates] = []
-        for size in sizes:
+        for size in sorted(sizes, key=lambda size: -size[0] * size[1]) if settings.finest else sizes:
             fitted = fit(pixels, size, self.family.stride, tight)
             found = self.family.candidates(fitted.canvas, settings.threshold)
-            passes.append(
-                replace(found, boxes=found.boxes / fitted.scale, points=found.points / fitted.scale)
-            )
+            found = replace(found, boxes=found.boxes / fitted.scale, points=found.points / fitted.scale)
+            passes.append(_placed(found, passes, settings.overlap) if settings.finest else found)
         if len(passes) == 1:
             return passes[0]
         return Candidates.gather(
             [p.boxes for p in passes], [p.points for p in passes], [p.scores for p in passes]
         )
+
+
+def _placed(coarse: Candidates, finer: list[Candidates], overlap: float) -> Candidates:
+    """Coarse candidates, each moved to where the finest pass that sees the same face has it."""
+    boxes, points = coarse.boxes.copy(), coarse.points.copy()
+    waiting = np.arange(len(boxes))
+    for other in finer:
+        if not len(other.boxes) or not len(waiting):
+            continue
+        same = intersection_over_union(boxes[waiting], other.boxes) > overlap
+        seen = same.any(axis=1)
+        best = same[seen].argmax(axis=1)  # candidates are sorted by score: the first is the best
+        boxes[waiting[seen]], points[waiting[seen]] = other.boxes[best], other.points[best]
+        waiting = waiting[~seen]
+    return replace(coarse, boxes=boxes, points=points)
 
 
 def _turned_back(found: Candidates, angle: int, size: tuple[int, int]) -> Candidates:

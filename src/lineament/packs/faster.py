@@ -24,7 +24,7 @@ def prelu_as_max(model: "ModelProto") -> int:
     Returns:
         How many were replaced.
     """
-    from onnx import helper
+    from onnx.helper import make_node
 
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < FIRST_OPSET:
@@ -40,8 +40,8 @@ def prelu_as_max(model: "ModelProto") -> int:
             continue
         scaled = f"{node.output[0]}_scaled"
         larger = [node.input[0], scaled]
-        nodes.append(helper.make_node("Mul", list(node.input), [scaled], name=f"{scaled}_mul"))
-        nodes.append(helper.make_node("Max", larger, list(node.output), name=f"{scaled}_max"))
+        nodes.append(make_node("Mul", list(node.input), [scaled], name=f"{scaled}_mul"))
+        nodes.append(make_node("Max", larger, list(node.output), name=f"{scaled}_max"))
         replaced += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lineament.core.errors import InvalidArgument
+from lineament.detect.family import Candidates
 from lineament.detect.search import DetectionSettings, FaceSearch
 
 ONE = DetectionSettings(sizes=((256, 256),))
@@ -23,7 +24,7 @@ def test_a_face_seen_by_two_passes_is_reported_once(squares: Any, scene: Any) ->
     settings = DetectionSettings(sizes=((64, 64), (256, 256)), tight=False)
     faces = FaceSearch(family, settings).detect(scene((256, 256), (40, 40, 120, 120)))
     assert len(faces) == 1
-    assert family.canvases == [(64, 64), (256, 256)]
+    assert sorted(family.canvases) == [(64, 64), (256, 256)]
 
 
 def test_padding(squares: Any, scene: Any) -> None:
@@ -104,3 +105,27 @@ def test_settings_out_of_range_are_named(wrong: dict[str, Any]) -> None:
         DetectionSettings(**wrong)
     # The type hook of the tests is faster than our own check where the value has no right type at all.
     assert isinstance(caught.value, InvalidArgument) or "keep" in wrong
+
+
+class TwoOpinions:
+    """A network that sees one face at any size: surer of it, and worse placed, in a small canvas."""
+
+    name, stride, fixed_size, has_points = "two opinions", 32, None, True
+
+    def candidates(self, canvas: np.ndarray, threshold: float) -> Candidates:
+        small = max(canvas.shape) <= 128
+        scale = max(canvas.shape[:2]) / 512
+        shift = 20 if small else 0
+        box = np.array([[100 + shift, 100, 300 + shift, 300]], np.float32) * scale
+        points = np.full((1, 5, 2), 150 + shift, np.float32) * scale
+        return Candidates(box, points, np.array([0.9 if small else 0.7], np.float32))
+
+
+@pytest.mark.parametrize(("finest", "left"), [(True, 100), (False, 120)])
+def test_points_come_from_the_finest_pass_that_sees_the_face(finest: bool, left: float) -> None:
+    settings = DetectionSettings(sizes=((128, 128), (512, 512)), finest=finest)
+    faces = FaceSearch(TwoOpinions(), settings).detect(np.zeros((512, 512, 3), np.uint8))
+    assert len(faces) == 1
+    assert faces.scores[0] == pytest.approx(0.9)
+    assert faces.boxes[0, 0] == pytest.approx(left, abs=0.5)
+    assert faces.points[0, 0, 0] == pytest.approx(left + 50, abs=0.5)

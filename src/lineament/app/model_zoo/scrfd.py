@@ -232,4 +232,4 @@ def _whole(pair: Any) -> bool:
 
 def _own_settings(card: ModelCard) -> DetectionSettings:
     # SCRFD sees the whole padded square, as in insightface: padding changes its scores a little.
-    return YUNET_SETTINGS if card.family == "yunet" else replace(SCRFD_SETTINGS, tight=False)
+    return YUNET_SETTINGS if card.family == "yunet" else replace(SCRFD_SETTINGS, tight=False, finest=False)
