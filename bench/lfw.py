@@ -227,24 +227,24 @@ def card(
     k = int(_largest_k(total, fmr))
     value = float(np.nextafter(np.float32(values[k]), np.float32(2)))
     false_matches = int((values >= value).sum())
-    low, high = bootstrap(tail, subject, fmr, replicates)
-    interval = stats.binomtest(false_matches, total).proportion_ci(0.95, "exact")
+    (low, high), rates = bootstrap(tail, subject, fmr, value, replicates)
     return Threshold(
         value=value,
         fmr=fmr,
         interval=(min(low, value), max(high, value)),
-        fmr_interval=(float(interval.low), float(interval.high)),
+        fmr_interval=rates,
         fnmr=float((mated < value).mean()),
         comparisons=total,
         false_matches=false_matches,
         subjects=int(subject.max()) + 1,
         dataset=DATASET,
         model=model,
+        detector=detector,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         method=(
             "smallest similarity whose one-sided 95 % Clopper–Pearson bound of the false match rate is at or "
-            f"under the target; interval of it by bootstrap over people ({replicates} replicates); detector "
-            f"{detector}; failures to acquire left out; LFW's known label errors left in"
+            f"under the target; intervals by bootstrap over people ({replicates} replicates); failures to "
+            "acquire left out; LFW's known label errors left in"
         ),
     )
 
@@ -260,12 +260,15 @@ def _largest_k(total: int, fmr: float) -> int:
     return low
 
 
-def bootstrap(tail: Tail, subject: np.ndarray, fmr: float, replicates: int) -> tuple[float, float]:
-    """2.5 % and 97.5 % of the similarity at which the false match rate equals `fmr`, drawing people."""
+def bootstrap(
+    tail: Tail, subject: np.ndarray, fmr: float, value: float, replicates: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Drawing people: 95 % intervals of the similarity at rate `fmr`, and of the rate at `value`."""
     values, first, second = tail
     sizes = np.bincount(subject).astype(np.float64)
     generator = np.random.default_rng(20251125)
-    cuts = np.empty(replicates)
+    accepted = int(np.searchsorted(-values.astype(np.float64), -value, side="right"))
+    cuts, rates = np.empty(replicates), np.empty(replicates)
     for r in range(replicates):
         weight = np.bincount(generator.integers(0, len(sizes), len(sizes)), minlength=len(sizes))
         weighted = weight * sizes
@@ -273,7 +276,12 @@ def bootstrap(tail: Tail, subject: np.ndarray, fmr: float, replicates: int) -> t
         reached = np.cumsum(weight[first] * weight[second])
         position = int(np.searchsorted(reached, fmr * pairs))
         cuts[r] = values[min(position, len(values) - 1)]
-    return float(np.quantile(cuts, 0.025)), float(np.quantile(cuts, 0.975))
+        rates[r] = reached[accepted - 1] / pairs if accepted else 0.0
+    return _middle(cuts), _middle(rates)
+
+
+def _middle(draws: np.ndarray) -> tuple[float, float]:
+    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 
 
 def show(views: str, threshold: Threshold, mated: np.ndarray) -> None:
@@ -281,6 +289,7 @@ def show(views: str, threshold: Threshold, mated: np.ndarray) -> None:
     low, high = threshold.interval
     print(
         f"{views}: FMR {threshold.fmr:g}: threshold {threshold.value:.4f} [{low:.4f}, {high:.4f}], "
+        f"rate [{threshold.fmr_interval[0]:.3g}, {threshold.fmr_interval[1]:.3g}], "
         f"{threshold.false_matches} false matches of {threshold.comparisons:,}, "
         f"FNMR {threshold.fnmr:.4f} of {len(mated):,}"
     )

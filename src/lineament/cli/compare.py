@@ -13,6 +13,8 @@ from lineament.core.threshold import Threshold
 from lineament.core.verdict import Decision, Verdict
 from lineament.pipeline.records import verdict_record
 
+DEFAULT_FMR = 1e-4
+
 SENTENCES = {
     Decision.MATCH: "Same person: similarity {similarity:.3f}, threshold {threshold}.",
     Decision.NO_MATCH: "Not the same person: similarity {similarity:.3f}, threshold {threshold}.",
@@ -27,9 +29,7 @@ SENTENCES = {
 @click.option(
     "--fmr",
     type=float,
-    default=1e-4,
-    show_default=True,
-    help="False match rate: how often two different people may be accepted.",
+    help="False match rate: how often two different people may be accepted. [default: 0.0001]",
 )
 @click.option("--threshold", type=float, help="Decide at this cosine instead; nobody measured its cost.")
 @click.option(
@@ -57,7 +57,7 @@ SENTENCES = {
 def compare(
     a: Path,
     b: Path,
-    fmr: float,
+    fmr: float | None,
     threshold: float | None,
     threshold_card: Path | None,
     policy: Any,
@@ -71,11 +71,13 @@ def compare(
     \b
     Exit code 0: yes. 1: no. 2: undecided, or no usable face. 3 and above: trouble.
     """
-    if threshold is not None and threshold_card is not None:
-        raise click.UsageError("--threshold and --threshold-card exclude each other: give one of them")
+    if sum(v is not None for v in (threshold, threshold_card, fmr)) > 1:
+        raise click.UsageError("--fmr, --threshold and --threshold-card exclude each other: give one of them")
     recognizer = make_recognizer(**shared, views=views, adjust=turns(rotate))
     given = threshold if threshold_card is None else _read_card(threshold_card)
-    verdict = recognizer.compare(a, b, fmr=fmr, threshold=given, policy=policy)
+    verdict = recognizer.compare(
+        a, b, fmr=DEFAULT_FMR if fmr is None else fmr, threshold=given, policy=policy
+    )
     if as_json:
         click.echo(json.dumps(verdict_record(verdict), ensure_ascii=False))
     else:
@@ -123,30 +125,28 @@ def _rows(verdict: Verdict) -> list[tuple[str, str]]:
     ]
     if verdict.similarity is not None:
         rows.append(("similarity", f"{verdict.similarity:.4f} cosine (−1 to 1, larger is more alike)"))
-    threshold = verdict.threshold
-    if threshold is not None and threshold.fmr is not None and threshold.fmr_interval is not None:
-        low, high = threshold.fmr_interval
-        rows += [
-            (
-                "threshold",
-                f"{threshold.value:.4f}, uncertain from {threshold.interval[0]:.4f} to "
-                f"{threshold.interval[1]:.4f}",
-            ),
-            (
-                "its cost",
-                f"false match rate {threshold.fmr:g} (measured {low:.2g} to {high:.2g})"
-                + ("" if threshold.fnmr is None else f", false non-match rate {threshold.fnmr:.2%}"),
-            ),
-            (
-                "measured on",
-                f"{threshold.dataset}: {threshold.comparisons:,} pairs of different people, {threshold.date}",
-            ),
-        ]
-    elif threshold is not None:
-        rows.append(("threshold", f"{threshold.value:.4f}, typed in, measured on nothing"))
+    rows += _threshold_rows(verdict.threshold)
     rows.append(("model", f"{verdict.model}, detector {verdict.detector}, face policy {verdict.policy}"))
     rows += [("reason" if i == 0 else "", _where(verdict, r)) for i, r in enumerate(verdict.reasons)]
     return rows
+
+
+def _threshold_rows(threshold: Threshold | None) -> list[tuple[str, str]]:
+    if threshold is None:
+        return []
+    if threshold.fmr is None or threshold.fmr_interval is None:
+        return [("threshold", f"{threshold.value:.4f}, typed in, measured on nothing")]
+    low, high = threshold.interval
+    cost = f"false match rate {threshold.fmr:g}, 95 % sure of {threshold.fmr_interval[0]:.2g} to "
+    cost += f"{threshold.fmr_interval[1]:.2g}"
+    if threshold.fnmr is not None:
+        cost += f"; false non-match rate {threshold.fnmr:.2%}"
+    people = f"{threshold.comparisons:,} pairs of {threshold.subjects:,} people"
+    return [
+        ("threshold", f"{threshold.value:.4f}, uncertain from {low:.4f} to {high:.4f}"),
+        ("its cost", cost),
+        ("measured on", f"{threshold.dataset}: {people}, {threshold.date}"),
+    ]
 
 
 def _where(verdict: Verdict, reason: Any) -> str:

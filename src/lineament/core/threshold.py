@@ -16,7 +16,7 @@ class Threshold:
         fmr: the false match rate it was chosen for; None when a person typed it in.
         interval: (low, high) cosine: where the boundary for `fmr` may lie given the data; similarities
             inside are undecided. Empty (low == high == value) when it was typed in.
-        fmr_interval: 95 % interval of the false match rate at `value` on that data.
+        fmr_interval: 95 % interval of the false match rate at `value`, for people like those of that data.
         fnmr: false non-match rate at `value` on the mated pairs of the same data, or None.
         comparisons: non-mated comparisons it was measured on.
         false_matches: how many of them reached `value`.
@@ -25,6 +25,7 @@ class Threshold:
         model: whose templates it is for.
         date: ISO date of the measurement.
         method: how value and intervals were computed, in words.
+        detector: which detector found the faces it was measured on; empty when unknown.
         gallery_size: number of references a *search* threshold is for; None for a 1:1 threshold.
     """
 
@@ -40,6 +41,7 @@ class Threshold:
     model: ModelId
     date: str
     method: str
+    detector: str = ""
     gallery_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -48,8 +50,22 @@ class Threshold:
             raise InvalidArgument(
                 f"threshold {self.value} with interval {self.interval}: need -1 <= low <= value <= high <= 1"
             )
-        if self.fmr is not None and not 0.0 < self.fmr < 1.0:
-            raise InvalidArgument(f"a false match rate lies between 0 and 1, not {self.fmr}")
+        if self.fmr is not None:
+            self._check_evidence(self.fmr)
+
+    def _check_evidence(self, fmr: float) -> None:
+        """A measured threshold must say on how much it was measured, and say nothing impossible."""
+        if not 0.0 < fmr < 1.0:
+            raise InvalidArgument(f"a false match rate lies between 0 and 1, not {fmr}")
+        if self.fmr_interval is None or not 0.0 <= self.fmr_interval[0] <= self.fmr_interval[1] <= 1.0:
+            raise InvalidArgument(f"the interval of a false match rate lies in 0..1, not {self.fmr_interval}")
+        if self.fnmr is not None and not 0.0 <= self.fnmr <= 1.0:
+            raise InvalidArgument(f"a false non-match rate lies in 0..1, not {self.fnmr}")
+        if not (0 <= self.false_matches <= self.comparisons and self.comparisons > 0 and self.subjects > 0):
+            raise InvalidArgument(
+                f"{self.false_matches} false matches of {self.comparisons} comparisons of {self.subjects} "
+                "subjects cannot be"
+            )
 
     @classmethod
     def typed_in(cls, value: float, model: ModelId) -> "Threshold":
@@ -97,14 +113,25 @@ class Threshold:
         if unknown := sorted(set(values) - names):
             raise InvalidArgument(f"a threshold has no field {unknown[0]!r}: one of {sorted(names)}")
         try:
-            rest = {k: v for k, v in values.items() if k not in ("model", "interval", "fmr_interval")}
-            low, high = values["interval"]
+            model = values["model"]
+            low, high = (float(v) for v in values["interval"])
             rate = values.get("fmr_interval")
+            fmr, fnmr, size = values["fmr"], values["fnmr"], values.get("gallery_size")
             return cls(
-                interval=(float(low), float(high)),
+                value=float(values["value"]),
+                fmr=None if fmr is None else float(fmr),
+                interval=(low, high),
                 fmr_interval=None if rate is None else (float(rate[0]), float(rate[1])),
-                model=ModelId(**values["model"]),
-                **rest,
+                fnmr=None if fnmr is None else float(fnmr),
+                comparisons=int(values["comparisons"]),
+                false_matches=int(values["false_matches"]),
+                subjects=int(values["subjects"]),
+                dataset=str(values["dataset"]),
+                model=ModelId(str(model["name"]), str(model["digest"])),
+                date=str(values["date"]),
+                method=str(values["method"]),
+                detector=str(values.get("detector", "")),
+                gallery_size=None if size is None else int(size),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidArgument(f"not a threshold: {error}") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InvalidArgument(f"not a threshold: {type(error).__name__}: {error}") from error

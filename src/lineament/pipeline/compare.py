@@ -40,12 +40,10 @@ def find_threshold(
         given.require(model)
         return given
     if given is not None:
-        try:
-            return Threshold.typed_in(float(given), model)
-        except (TypeError, ValueError) as error:
-            raise InvalidArgument(
-                f"a threshold is a cosine or a measured Threshold, not {given!r}"
-            ) from error
+        return Threshold.typed_in(
+            _number(given, "a threshold is a cosine from -1 to 1 or a Threshold"), model
+        )
+    fmr = _number(fmr, "a false match rate is a number between 0 and 1")
     if not 0.0 < fmr < 1.0:
         raise InvalidArgument(f"a false match rate lies between 0 and 1, not {fmr}")
     own = [t for t in thresholds if t.model.digest == model.digest and t.gallery_size is None and t.measured]
@@ -54,11 +52,17 @@ def find_threshold(
             return threshold
     rates = ", ".join(f"{t.fmr:g}" for t in sorted(own, key=lambda t: -(t.fmr or 0)))
     measured = f"measured for it: {rates}" if rates else "nothing was measured for it yet"
+    choose = "choose one of those rates, " if rates else ""
     raise ThresholdMissing(
-        f"no threshold at false match rate {fmr:g} for {model} ({measured}): choose one of those rates, "
-        "measure one on your own pictures, or give a threshold yourself, which the verdict will then mark as "
-        "unmeasured"
+        f"no threshold at false match rate {fmr:g} for {model} ({measured}): {choose}measure one on your own "
+        "pictures, or give a threshold yourself, which the verdict will then mark as unmeasured"
     )
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgument(f"{what}, not {value!r}")
+    return float(value)
 
 
 def decide(a: Side, b: Side, threshold: Threshold, model: ModelId, detector: str, policy: str) -> Verdict:
@@ -79,6 +83,12 @@ def decide(a: Side, b: Side, threshold: Threshold, model: ModelId, detector: str
         similarity = first.template.similarity(second.template)
         decision, reason = _against(similarity, threshold)
         reasons.insert(0, reason)
+    if threshold.measured and threshold.detector and threshold.detector != detector:
+        message = (
+            f"the threshold was measured with the detector {threshold.detector}, the faces were found with "
+            f"{detector}: its false match rate may differ"
+        )
+        reasons.append(Reason("detector_differs", message))
     if not threshold.measured:
         message = "the threshold was typed in: no false match rate is known for it"
         reasons.append(Reason("threshold_unmeasured", message))

@@ -5,6 +5,7 @@ picture, and one whose networks use one thread each, for many pictures side by s
 finishes a folder about twice as fast. Each set is opened when it is first needed.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -167,8 +168,9 @@ class Recognizer:
         Yields:
             One result per source: `result.faces`, or `result.error` when the picture cannot be used.
         """
-        if workers is not None and workers < 1:
-            raise InvalidArgument(f"workers is a number from 1 up, or None for one per thread, not {workers}")
+        _check_workers(workers)
+        if isinstance(sources, (str, bytes, os.PathLike)):
+            raise InvalidArgument("analyze_many takes several pictures: for one, use analyze")
         count = workers or self.runtime.thread_count
         # One thread per network call: pictures run side by side, so calls need not.
         threads = 1 if count > 1 else self.runtime.thread_count
@@ -192,11 +194,13 @@ class Recognizer:
         """
         if isinstance(crops, Crops):
             return self.parts().embedder.embed(crops)
-        if crops.dtype != np.uint8 or crops.ndim != 4:
+        given = np.asarray(crops)
+        if given.dtype != np.uint8 or given.ndim != 4 or given.shape[3] != 3:
             raise InvalidArgument(
-                f"aligned crops are uint8 of shape (n, size, size, 3), RGB 0 to 255, not {crops.dtype} of "
-                f"shape {crops.shape}: for one crop pass crop[None]"
+                f"aligned crops are uint8 of shape (n, size, size, 3), RGB 0 to 255, not {given.dtype} of "
+                f"shape {given.shape}: for one crop pass crop[None]"
             )
+        crops = given
         motions = np.tile(np.eye(2, 3), (len(crops), 1, 1))
         return self.parts().embedder.embed(Crops(crops, motions))
 
@@ -250,6 +254,15 @@ class Recognizer:
             attributes=_attributes(picture, faces, parts),
         )
         return Analysis(picture, described, crops)
+
+
+def _check_workers(workers: object) -> None:
+    if workers is None:
+        return
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidArgument(
+            f"workers is a whole number from 1 up, or None for one per thread, not {workers!r}"
+        )
 
 
 def _crops(picture: Picture, image: Image, points: np.ndarray, alignment: str) -> Crops:

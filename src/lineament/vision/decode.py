@@ -183,7 +183,7 @@ def _check_size(size: tuple[int, ...], name: str, limits: Limits) -> None:
     if height * width > limits.max_pixels:
         raise ImageTooLarge(
             f"{name} has {width}×{height} pixels, more than the limit of {limits.max_pixels}: "
-            "shrink it or raise Limits(max_pixels=...)"
+            "save it smaller, or in Python raise Limits(max_pixels=...)"
         )
     if min(height, width) < limits.min_side:
         raise ImageError(f"{name} has {width}×{height} pixels, less than the {limits.min_side} asked for")

@@ -89,13 +89,13 @@ def read_encoded(source: object, limits: Limits) -> tuple[bytes, str]:
         )
     if not data:
         hint = ": it may stand at its end, rewind it with seek(0)" if name == "<stream>" else ""
-        raise ImageEmpty(f"{name} holds no bytes{hint}")
+        raise ImageEmpty(f"{name} holds no bytes{hint}: copy the picture again, or use another")
     return data, name
 
 
 def _too_many_bytes(name: str, limits: Limits) -> ImageTooLarge:
     return ImageTooLarge(
-        f"{name} holds more than {limits.max_bytes} bytes: shrink the picture or raise Limits(max_bytes=...)"
+        f"{name} holds more than {limits.max_bytes} bytes: save the picture smaller, or in Python raise Limits(max_bytes=...)"
     )
 
 

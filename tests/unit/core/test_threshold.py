@@ -36,7 +36,19 @@ def test_json_and_back_is_the_same():
 
 @pytest.mark.parametrize(
     "change",
-    [{"value": 1.2}, {"interval": (0.43, 0.41)}, {"interval": (0.43, 0.5)}, {"fmr": 0.0}, {"fmr": 1.5}],
+    [
+        {"value": 1.2},
+        {"interval": (0.43, 0.41)},
+        {"interval": (0.43, 0.5)},
+        {"fmr": 0.0},
+        {"fmr": 1.5},
+        {"fmr_interval": None},
+        {"fmr_interval": (0.2, 0.1)},
+        {"fnmr": 2.0},
+        {"comparisons": -3},
+        {"false_matches": 2_000_000},
+        {"subjects": 0},
+    ],
 )
 def test_impossible_values_are_refused(change: dict[str, object]):
     with pytest.raises(InvalidArgument):
@@ -62,7 +74,19 @@ def test_a_typed_in_threshold_says_so():
         Threshold.typed_in(float("nan"), MODEL)
 
 
-@pytest.mark.parametrize("breakage", [{"extra": 1}, {"model": None}, {"interval": [1]}, {"value": "x"}])
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        {"extra": 1},
+        {"model": None},
+        {"interval": [1]},
+        {"value": "x"},
+        {"comparisons": "many"},
+        {"fnmr": "x"},
+        {"fmr_interval": 3},
+        {"model": {"name": "x"}},
+    ],
+)
 def test_what_is_not_a_threshold_is_named(breakage: dict[str, object]):
     values = measured().to_dict() | breakage
     with pytest.raises(InvalidArgument):

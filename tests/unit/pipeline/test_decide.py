@@ -1,5 +1,7 @@
 """From chosen faces to a verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from lineament.pipeline.compare import Side, decide, find_threshold
 from lineament.pipeline.policy import Choice
 
 MODEL, OTHER = ModelId("m", "0" * 64), ModelId("other", "f" * 64)
-REST = (None, None, 10, 1, 5, "made up", MODEL, "2026-11-25", "by hand")
+REST = ((0.0, 0.5), None, 10, 1, 5, "made up", MODEL, "2026-11-25", "by hand")
 CARD = Threshold(0.42, 1e-4, (0.40, 0.44), *REST)
 
 
@@ -67,6 +69,14 @@ def test_without_a_face_nothing_is_compared():
     assert verdict.reasons[0].code == "no_face"
 
 
+def test_another_detector_than_the_measured_one_is_said():
+    card = replace(CARD, detector="yunet+refined")
+    told = {r.code for r in decide(side(0.0), side(0.0), card, MODEL, "yunet", "p").reasons}
+    assert "detector_differs" in told
+    told = {r.code for r in decide(side(0.0), side(0.0), card, MODEL, "yunet+refined", "p").reasons}
+    assert "detector_differs" not in told
+
+
 def test_another_models_threshold_is_refused():
     with pytest.raises(ThresholdMismatch):
         decide(side(0.0), side(0.0), CARD, OTHER, "d", "p")
@@ -91,6 +101,9 @@ class TestFindThreshold:
 
     def test_given_wins(self):
         assert find_threshold([CARD], MODEL, 1e-4, 0.2).value == 0.2
+        for wrong in (True, "0.5", 7, float("nan")):
+            with pytest.raises((InvalidArgument, TypeError)):
+                find_threshold([CARD], MODEL, 1e-4, wrong)
         with pytest.raises(ThresholdMismatch):
             find_threshold([], OTHER, 1e-4, CARD)
 
