@@ -115,6 +115,7 @@ def network_for(pack: Pack, card: ModelCard) -> Network:
         path=pack.path(card),
         config=card.session,
         any_size=card.task == "detection" and card.size == (0, 0),
+        sha256=card.sha256,
     )
 
 

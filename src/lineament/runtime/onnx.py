@@ -15,18 +15,13 @@ class OnnxSession(Session):
 
     Raises:
         RuntimeUnavailable: a provider is not in this build, or did not start, and no fallback is allowed.
-        PackBroken: the file is not a model that ONNX Runtime can load.
+        PackBroken: the file is not a model that ONNX Runtime can load, or was replaced.
     """
 
     def _load(self) -> Any:
         import onnxruntime as ort
 
         providers = self._providers(ort.get_available_providers())
-        if self.options.precision != "fp32":
-            raise RuntimeUnavailable(
-                f"precision {self.options.precision} is offered by the openvino engine only: use "
-                'engine="openvino" (pip install "lineament[openvino]") or precision="fp32"'
-            )
         try:
             # The first session of a process sets its own thread's treatment of subnormals for good: `as_zero`
             # takes that back.
@@ -42,6 +37,8 @@ class OnnxSession(Session):
                 f"ONNX Runtime cannot load {self.network.path}: {_first_line(error)}; "
                 "check it with `lineament models verify`"
             ) from error
+        # Kept for changing providers later, which nobody does here: as much memory again as the weights.
+        vars(session)["_model_bytes"] = None
         self._require(session.get_providers())
         return session
 

@@ -19,7 +19,7 @@ class OpenVinoSession(Session):
 
     Raises:
         RuntimeUnavailable: OpenVINO is not installed, or the processor has no such arithmetic.
-        PackBroken: the file is not a model that OpenVINO can load.
+        PackBroken: the file is not a model that OpenVINO can load, or was replaced.
     """
 
     def _load(self) -> Any:
@@ -40,15 +40,17 @@ class OpenVinoSession(Session):
             model = core.read_model(self._model())
             if self.options.precision == "int8":
                 self._require_quantised(model)
+            # Compiled outputs go by the names of merged operations as well, in no useful order.
+            names = tuple(output.get_any_name() for output in model.outputs)
             compiled = core.compile_model(model, "CPU", self._config())
         except RuntimeError as error:
             raise PackBroken(f"OpenVINO cannot load {self.network.path}: {str(error)[:300]}") from error
-        return _Compiled(compiled)
+        return _Compiled(compiled, names)
 
     def _require_precision(self, core: Any) -> None:
         able = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         need = {"fp32": "FP32", "bf16": "BF16", "int8": "INT8"}[self.options.precision]
-        if need not in able and not self.options.allow_fallback:
+        if need not in able:  # whatever is allowed for providers: templates are bound to their precision
             raise RuntimeUnavailable(
                 f"this processor has no {self.options.precision} arithmetic (it has "
                 f"{', '.join(sorted(able))}): use precision fp32"
@@ -87,7 +89,7 @@ class OpenVinoSession(Session):
     @property
     def output_names(self) -> tuple[str, ...]:
         """In graph order."""
-        return tuple(o.get_any_name() for o in self._engine().model.outputs)
+        return self._engine().names
 
     def run(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for one input array, in graph order.
@@ -107,10 +109,11 @@ class OpenVinoSession(Session):
 
 
 class _Compiled:
-    """A compiled model and one inference request per thread."""
+    """A compiled model, its outputs' names in the file, and one inference request per thread."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, names: tuple[str, ...]) -> None:
         self.model = model
+        self.names = names
         self._local = threading.local()
 
     def request(self) -> Any:

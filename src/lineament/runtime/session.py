@@ -2,9 +2,11 @@
 
 A `Session` runs one network: array in, arrays out. Everything above this file sees only that promise, and
 nothing above it imports an engine. Sessions may be used from many threads at once, can be pickled (the
-engine is opened again on the other side), and open their engine at the first call or at `open()`.
+engine is opened again on the other side), and open their engine at the first call or at `open()`. However
+late that is, the file that runs has the digest that the card promised.
 """
 
+import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -26,11 +28,13 @@ class Network:
         path: the ONNX file.
         config: engine configuration entries from the card, for example `session.disable_quant_qdq`.
         any_size: the input's sides vary from call to call.
+        sha256: hex digest that the file must have when it is opened; empty when nobody knows.
     """
 
     path: Path
     config: Mapping[str, str] = field(default_factory=dict[str, str])
     any_size: bool = False
+    sha256: str = ""
 
 
 class Session(ABC):
@@ -93,18 +97,37 @@ class Session(ABC):
     def _load(self) -> Any:
         """Open the engine; called once, under the lock."""
 
-    def _model(self) -> str:
-        """The model file's path, checked to be there."""
-        if not self.network.path.is_file():
-            raise PackBroken(f"{self.network.path} is missing: install the pack again")
-        return str(self.network.path)
+    def _model(self) -> str | bytes:
+        """What the engine opens: bytes that have the network's digest, or the path where it has none.
+
+        The engine gets the very bytes that were hashed: another process may replace a file at any moment.
+
+        Raises:
+            PackBroken: the file is missing, unreadable, or not the one that the network was made for.
+        """
+        path = self.network.path
+        if not path.is_file():
+            raise PackBroken(f"{path} is missing: install the pack again")
+        if not self.network.sha256:
+            return str(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise PackBroken(
+                f"{path} cannot be read ({error.strerror or error}): install the pack again"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != self.network.sha256:
+            raise PackBroken(f"{path} was replaced since this recognizer was made: make a new Recognizer")
+        return content
 
 
 def open_session(network: Network, options: RuntimeOptions) -> Session:
     """A session on the engine that `options` names; the engine is loaded at the first call.
 
     Raises:
-        RuntimeUnavailable: the engine, a provider or the precision is not on this machine.
+        RuntimeUnavailable: at the first call, when the engine, a provider or the precision is not on this
+            machine.
+        PackBroken: at the first call, when the file is missing, not a model, or not the one meant.
     """
     if options.engine == "openvino":
         from lineament.runtime.openvino import OpenVinoSession

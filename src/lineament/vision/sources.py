@@ -88,14 +88,16 @@ def read_encoded(source: object, limits: Limits) -> tuple[bytes, str]:
             "give a path, bytes, a file opened with 'rb', a Pillow image or a numpy array"
         )
     if not data:
-        hint = ": it may stand at its end, rewind it with seek(0)" if name == "<stream>" else ""
-        raise ImageEmpty(f"{name} holds no bytes{hint}: copy the picture again, or use another")
+        rewind = "it may stand at its end, rewind it with seek(0)"
+        hint = rewind if name == "<stream>" else "copy the picture again, or use another"
+        raise ImageEmpty(f"{name} holds no bytes: {hint}")
     return data, name
 
 
 def _too_many_bytes(name: str, limits: Limits) -> ImageTooLarge:
     return ImageTooLarge(
-        f"{name} holds more than {limits.max_bytes} bytes: save the picture smaller, or in Python raise Limits(max_bytes=...)"
+        f"{name} holds more than {limits.max_bytes} bytes: save the picture smaller, or in Python raise "
+        "Limits(max_bytes=...)"
     )
 
 

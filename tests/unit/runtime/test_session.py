@@ -54,24 +54,61 @@ def test_a_fallback_happens_only_when_it_is_allowed_and_is_reported(network: Net
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_onnxruntime_refuses_a_precision_it_does_not_offer(network: Network, precision: str):
+@pytest.mark.parametrize("allow_fallback", [False, True])
+def test_onnxruntime_refuses_a_precision_it_does_not_offer(precision: str, allow_fallback: bool):
+    """At once: nothing else, a threshold for instance, is looked for first."""
     with pytest.raises(RuntimeUnavailable, match="openvino"):
-        open_session(network, RuntimeOptions(precision=precision)).open()
+        RuntimeOptions(precision=precision, allow_fallback=allow_fallback)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"engine": "tensorrt"},
-        {"precision": "fp8"},
-        {"threads": -1},
-        {"providers": ()},
-        {"provider_options": ({}, {})},
-    ],
+IMPOSSIBLE = (
+    ({"engine": "tensorrt"}, "use onnxruntime or openvino"),
+    ({"precision": "fp8"}, "use fp32, bf16 or int8"),
+    ({"threads": -1}, "not -1"),
+    ({"threads": 1025}, "not 1025"),
+    ({"threads": "2"}, "whole number, 0 (all processors) to 1024, not '2'"),
+    ({"threads": 1.5}, "not 1.5"),
+    ({"threads": True}, "not True"),
+    ({"threads": None}, "not None"),
+    ({"providers": ()}, "providers is empty"),
+    ({"providers": "CPUExecutionProvider"}, "a tuple of names: write ('CPUExecutionProvider',)"),
+    ({"providers": ("CPUExecutionProvider", 1)}, "tuple of names"),
+    ({"providers": None}, "tuple of names, not None"),
+    ({"provider_options": ({}, {})}, "one mapping per provider"),
 )
-def test_options_that_cannot_be_are_refused(bad: dict[str, object]):
-    with pytest.raises((InvalidArgument, TypeError)):
-        RuntimeOptions(**bad)
+
+
+def unhooked(expressions: list[str]) -> list[str]:
+    """What each expression gives to a user: in these tests the type checker would speak first."""
+    code = (
+        "import sys\nimport numpy as np\n"
+        "from lineament.core.errors import LineamentError\n"
+        "from lineament.runtime.options import RuntimeOptions\n"
+        "for expression in sys.argv[1:]:\n"
+        "    try:\n        print(repr(eval(expression)))\n"
+        "    except LineamentError as error:\n        print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *expressions], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_options_that_cannot_be_are_refused():
+    answers = unhooked([f"RuntimeOptions(**{bad!r})" for bad, _ in IMPOSSIBLE])
+    for (bad, says), answer in zip(IMPOSSIBLE, answers, strict=True):
+        assert answer.startswith("InvalidArgument "), (bad, answer)
+        assert says in answer, bad
+
+
+def test_whole_numbers_of_numpy_and_lists_of_names_are_taken():
+    assert unhooked(
+        [
+            "type(RuntimeOptions(threads=np.int64(3)).threads).__name__",
+            "RuntimeOptions(providers=['CPUExecutionProvider']) == RuntimeOptions()",
+        ]
+    ) == ["'int'", "True"]
 
 
 def test_threads_reach_the_engine(network: Network):
@@ -174,6 +211,22 @@ class TestOpenVino:
         expected = open_session(network, RuntimeOptions(threads=1)).run(CROPS)[0]
         assert session.device == "openvino:CPU:bf16"
         assert cosine(session.run(CROPS)[0], expected).min() > 0.99
+
+    @pytest.mark.parametrize("allow_fallback", [False, True])
+    def test_a_precision_is_never_replaced_by_another(
+        self, network: Network, allow_fallback: bool, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Templates would have the identity of a precision that they were not made with."""
+        openvino = pytest.importorskip("openvino")
+
+        class OldProcessor(openvino.Core):
+            def get_property(self, *_: object) -> list[str]:
+                return ["FP32", "INT8"]
+
+        monkeypatch.setattr(openvino, "Core", OldProcessor)
+        options = RuntimeOptions("openvino", precision="bf16", allow_fallback=allow_fallback)
+        with pytest.raises(RuntimeUnavailable, match=r"no bf16 arithmetic \(it has FP32, INT8\)"):
+            open_session(network, options).open()
 
     def test_int8_of_a_network_that_is_not_quantised_is_refused(self, network: Network):
         pytest.importorskip("openvino")
