@@ -7,6 +7,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,10 +48,13 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
 def help_of(words: tuple[str, ...], command: click.Command) -> str:
     """What `--help` prints, at a fixed width whatever the terminal."""
     # -h comes with the settings of the outermost command, as it does when it really runs.
-    settings = {**cli.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    settings: dict[str, Any] = {**cli.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    # Each context belongs to its own command: a group above names its arguments in the usage line, too.
     context = click.Context(cli, info_name=words[0], **settings)
     for word in words[1:]:
-        context = click.Context(command, parent=context, info_name=word, **settings)
+        group = context.command
+        member = group.get_command(context, word) if isinstance(group, click.Group) else None
+        context = click.Context(member or command, parent=context, info_name=word, **settings)
     lines = command.get_help(context).splitlines()
     return "\n".join(line.rstrip() for line in lines)
 

@@ -42,6 +42,20 @@ def test_the_reference_is_what_the_commands_say() -> None:
     )
 
 
+@pytest.mark.parametrize("words", WORDS, ids=name_of)
+def test_the_reference_shows_what_help_prints(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = next(command for called, command in EVERY if called[1:] == words)
+    shown = docs_cli.help_of(("lineament", *words), command)
+    assert main([*words, "--help"]) == exits.DONE
+    printed = capsys.readouterr().out
+    assert shown.splitlines()[0] == printed.splitlines()[0]
+    if words in LEAVES:
+        # The terminal decides where lines break; a group's list of members is cut to it, too.
+        assert "".join(shown.split()) == "".join(printed.split())
+
+
 def test_every_environment_variable_is_documented() -> None:
     text = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
     documented = set(re.findall(r"^\| `(LINEAMENT_\w+)` \|", docs_cli.page(), re.MULTILINE))

@@ -132,11 +132,11 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "home")
 
 
-def a_pack() -> bytes:
+def a_pack(scale: float = 1.0) -> bytes:
     """A zip with a detector of the right shape, and enough ballast for a transfer to be cut in."""
     nodes, tensors, outputs = [], [], []
     for index, last in enumerate((1, 1, 1, 4, 4, 4)):
-        tensors.append(numpy_helper.from_array(np.ones((last, 3, 1, 1), np.float32), f"w{index}"))
+        tensors.append(numpy_helper.from_array(np.full((last, 3, 1, 1), scale, np.float32), f"w{index}"))
         nodes.append(helper.make_node("Conv", ["in", f"w{index}"], [f"c{index}"]))
         nodes.append(helper.make_node("Transpose", [f"c{index}"], [f"o{index}"], perm=[0, 2, 3, 1]))
         outputs.append(helper.make_tensor_value_info(f"o{index}", TensorProto.FLOAT, [1, "h", "w", last]))
@@ -370,6 +370,25 @@ def test_known_packs_come_from_a_mirror_once_their_terms_are_accepted(site, stor
     monkeypatch.setenv("LINEAMENT_MIRROR", site.url("other"))
     install("buffalo_sc", store, accept_licence=True, patience=HURRY)
     assert site.seen[-1][0] == "/other/buffalo_sc.zip"
+
+
+def test_another_download_does_not_replace_a_pack_unasked(site, store):
+    first = install(site.url("p.zip"), store, patience=HURRY)
+    install(site.url("elsewhere/p.zip"), store, patience=HURRY)
+    site.content = a_pack(scale=2.0)
+    with pytest.raises(InvalidArgument, match="--replace"):
+        install(site.url("other/p.zip"), store, patience=HURRY)
+    assert store.get("p").card.models == first.card.models
+    other = install(site.url("other/p.zip"), store, replace=True, patience=HURRY)
+    assert store.get("p").card == other.card
+    assert other.card.models != first.card.models
+
+
+def test_reserved_names_are_refused_before_anything_is_fetched(site, store):
+    for address, name in (("p.zip", "default"), ("opencv-zoo.zip", None), ("m.onnx", "buffalo_l")):
+        with pytest.raises(InvalidArgument, match="give another with --name"):
+            install(site.url(address), store, name=name, accept_licence=True, patience=HURRY)
+    assert site.seen == []
 
 
 def test_a_known_name_in_an_address_has_its_terms_too(site, store):

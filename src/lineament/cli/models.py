@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lineament.core.errors import InvalidArgument, PackError
+from lineament.core.errors import InvalidArgument, PackBroken, PackError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lineament.packs.download import Progress
     from lineament.packs.integrity import Verification
     from lineament.packs.recognise import Overrides
+    from lineament.packs.store import Store
 
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 _TASKS = ("detection", "recognition", "landmarks_106", "landmarks_68", "gender_age")
@@ -38,7 +39,7 @@ def list_packs(as_json: bool) -> None:
     from lineament.packs.store import Store
 
     store = Store()
-    rows = [_installed_row(store.card, name) for name in store.list()]
+    rows = [_installed_row(store, name) for name in store.list()]
     names = {row["name"] for row in rows}
     if DEFAULT_NAME not in names:
         rows.insert(0, _row(described_default(), "ready at first use"))
@@ -62,11 +63,14 @@ def list_packs(as_json: bool) -> None:
     click.echo(f"Store: {store.packs}")
 
 
-def _installed_row(card_of: Callable[[str], PackCard], name: str) -> dict[str, Any]:
+def _installed_row(store: Store, name: str) -> dict[str, Any]:
+    """A pack that could not be opened is not called installed; files that look as before are not hashed."""
+    commercial = None
     try:
-        return _row(card_of(name), "installed")
+        commercial = store.card(name).licence.commercial
+        return _row(store.get(name).card, "installed")
     except PackError as error:
-        return {"name": name, "state": "damaged", "summary": error.message, "commercial": None}
+        return {"name": name, "state": "damaged", "summary": error.message, "commercial": commercial}
 
 
 def _row(card: PackCard, state: str) -> dict[str, Any]:
@@ -168,6 +172,7 @@ def _show_licence(licence: Licence) -> None:
 @click.option("--mean", type=float, help="The network sees (pixel − mean) / std.")
 @click.option("--std", type=float, help="See --mean.")
 @click.option("--skip-broken", is_flag=True, help="Leave files that cannot be read out of the pack.")
+@click.option("--replace", is_flag=True, help="Put it in the place of a different pack of the same name.")
 @_AS_JSON
 def install(
     what: str,
@@ -191,10 +196,11 @@ def install(
         return
     tasks = ", ".join(m.task for m in pack.card.models)
     click.echo(f"Installed {pack.card.name} ({tasks}) in {pack.folder}")
-    if pack.card.licence.commercial is not True:
-        click.echo(
-            f"Commercial use: {_commercial(pack.card.licence.commercial)} ({pack.card.licence.weights})"
-        )
+    licence = pack.card.licence
+    if licence.commercial is not True:
+        allowed = _commercial(licence.commercial)
+        why = "" if licence.weights == allowed else f" ({licence.weights})"
+        click.echo(f"Commercial use: {allowed}{why}")
     for note in pack.card.notes:
         click.echo(f"• {note}")
 
@@ -213,7 +219,8 @@ def verify(name: str | None, as_json: bool) -> None:
     from lineament.packs.store import Store
 
     store = Store()
-    reports = [store.verify(one) for one in ([name] if name is not None else store.list())]
+    checks = [_verified(store, one) for one in ([name] if name is not None else store.list())]
+    reports = [report for report, _ in checks]
     if as_json:
         click.echo(json.dumps([_report(report) for report in reports], indent=2))
     else:
@@ -223,8 +230,25 @@ def verify(name: str | None, as_json: bool) -> None:
                 for file in getattr(report, state):
                     table.add_row(report.name, file, state)
         _print(table)
-    for report in reports:
+    if wrong := [message for _, message in checks if message]:
+        raise PackBroken("; and ".join(wrong))
+
+
+def _verified(store: Store, name: str) -> tuple[Verification, str]:
+    """What was found, and what is wrong with it and what to do; a damaged card does not stop the others."""
+    from lineament.packs.card import CARD_NAME
+    from lineament.packs.integrity import Verification, damage
+
+    try:
+        report = store.verify(name)
+    except PackBroken as error:
+        unread = Verification(name, good=(), missing=(), damaged=(CARD_NAME,), extra=())
+        return unread, damage(name, error.message.removesuffix("; install the pack again"))
+    try:
         report.require()
+    except PackBroken as error:
+        return report, error.message
+    return report, ""
 
 
 def _report(report: Verification) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from lineament.packs.card import Licence
 from lineament.packs.terms import INSIGHTFACE_LICENCE
 
+DEFAULT_NAMES = ("default", "opencv-zoo")
+"""What the default pack is called; no other pack may have these names."""
+
 _RELEASES = "https://github.com/deepinsight/insightface/releases/download"
 
 
@@ -55,6 +58,14 @@ CATALOGUE: dict[str, Entry] = {
         _insightface("buffalo_sc", "InsightFace: SCRFD-500M and MobileFaceNet on WebFace600K."),
     )
 }
+
+
+def reinstall_hint(name: str) -> str:
+    """The commands that make an installed pack whole again."""
+    if name in DEFAULT_NAMES:
+        return f"install it again with `lineament models install {name}`"
+    again = f"install it again with {install_hint(name)}" if name in CATALOGUE else "install it again"
+    return f"remove it with `lineament models remove {name}`, then {again}"
 
 
 def install_hint(name: str) -> str:

@@ -1,10 +1,13 @@
 """InsightFace packs and single ONNX files, read where they lie and written down as a card."""
 
+import hashlib
+import json
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lineament.core.errors import PackBroken, PackNotFound, PackUnrecognised
 from lineament.packs.archive import unpack_models
@@ -29,7 +32,8 @@ def read_insightface(
 ) -> Pack:
     """An InsightFace pack, from its folder or zip.
 
-    A folder is used in place and nothing is written to it. A zip is unpacked into the store once.
+    A folder is used in place and nothing is written to it. A zip is unpacked once, into a cache of the
+    store that goes by its digest; neither is installed.
 
     Args:
         path: folder (files flat or in one subfolder) or zip.
@@ -37,12 +41,12 @@ def read_insightface(
         overrides: preprocessing by task where structure cannot tell it, for example
             `{"recognition": {"colour": "bgr", "std": 128.0}}`.
         skip_broken: leave files that cannot be read out of the pack, with a note, instead of refusing it.
-        store: where a zip goes; by default the user's store.
+        store: whose cache a zip goes to; by default the user's store.
 
     Raises:
         PackNotFound: nothing at `path`.
         PackBroken: a file (named) cannot be read, or the zip is damaged or hostile.
-        PackUnrecognised: there is no detector among the files.
+        PackUnrecognised: there is no detector among the files, or it is neither folder nor zip.
         OutputFailed: the store cannot be written.
     """
     place = Path(path).expanduser()
@@ -50,12 +54,44 @@ def read_insightface(
         return _read_folder(place, name or place_name(place), overrides, skip_broken)
     if not place.is_file():
         raise PackNotFound(f"there is no folder or file {place}; give the folder that holds the .onnx files")
-    where = Store() if store is None else store
-    called = name or place_name(place)
-    source = f"{place.name}, sha256 {sha256_of(place)}"
-    if overrides is None and called in where and where.card(called).source == source:
-        return where.get(called)
-    return import_zip(place, where, name=called, source=source, overrides=overrides, skip_broken=skip_broken)
+    if kind_of(place) != "zip":
+        raise PackUnrecognised(f"{place} is one network, not a pack of several; open it with read_onnx")
+    shelf = (Store() if store is None else store).shelf()
+    return _read_zip(place, shelf, name or place_name(place), overrides, skip_broken)
+
+
+def _read_zip(archive: Path, shelf: Store, name: str, overrides: Overrides | None, skip_broken: bool) -> Pack:
+    digest = sha256_of(archive)
+    key = _shelf_key(digest, overrides, skip_broken)
+    source = f"{archive.name}, sha256 {digest}"
+    pack = _on_shelf(shelf, key) or import_zip(
+        archive,
+        shelf,
+        name=key,
+        source=source,
+        overrides=overrides,
+        skip_broken=skip_broken,
+        replacing=True,
+    )
+    # The name decides on the terms too, and the next copy of the same zip may have another one.
+    terms = terms_of(name, [Path(model.file).name for model in pack.card.models])
+    return Pack(replace(pack.card, name=name, licence=terms, source=source), pack.folder)
+
+
+def _shelf_key(digest: str, overrides: Overrides | None, skip_broken: bool) -> str:
+    """Folder of an unpacked zip: its digest, and what else decides how its card reads."""
+    if not overrides and not skip_broken:
+        return digest
+    told = json.dumps([overrides, skip_broken], sort_keys=True)
+    return f"{digest[:40]}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _on_shelf(shelf: Store, key: str) -> Pack | None:
+    """What was unpacked before, unless it is damaged: then it is unpacked again."""
+    try:
+        return shelf.get(key) if key in shelf else None
+    except PackBroken:
+        return None
 
 
 def import_zip(
@@ -67,10 +103,12 @@ def import_zip(
     overrides: Overrides | None = None,
     skip_broken: bool = False,
     notes: tuple[str, ...] = (),
+    replacing: bool = False,
 ) -> Pack:
     """Unpack a zip's models into the store as pack `name`, all or nothing.
 
     Raises:
+        InvalidArgument: a different pack has this name, and `replacing` was not given.
         PackBroken: the zip or a model in it is damaged or hostile.
         PackUnrecognised: there is no detector among the files.
         OutputFailed: the store cannot be written.
@@ -79,13 +117,14 @@ def import_zip(
         unpack_models(archive, staged)
         pack = _read_folder(staged, name, overrides, skip_broken, shown=str(archive))
         card = replace(pack.card, source=source, notes=pack.card.notes + notes)
-        return store.add(staged, adapt(card, staged))
+        return store.add(staged, adapt(card, staged), replacing=replacing)
 
 
-def import_files(pack: Pack, store: Store, *, name: str | None = None) -> Pack:
+def import_files(pack: Pack, store: Store, *, name: str | None = None, replacing: bool = False) -> Pack:
     """Copy a pack that was read in place into the store.
 
     Raises:
+        InvalidArgument: a different pack has this name, and `replacing` was not given.
         PackBroken: a file has changed meanwhile.
         OutputFailed: the store cannot be written.
     """
@@ -96,7 +135,7 @@ def import_files(pack: Pack, store: Store, *, name: str | None = None) -> Pack:
         for model in card.models:
             (staged / model.file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(pack.path(model), staged / model.file)
-        return store.add(staged, adapt(card, staged))
+        return store.add(staged, adapt(card, staged), replacing=replacing)
 
 
 def adapt(card: PackCard, folder: Path) -> PackCard:
@@ -172,6 +211,26 @@ def read_onnx(
             notes=_preprocessing_notes([found], overrides),
         ),
         place.parent,
+    )
+
+
+def kind_of(path: Path) -> Literal["folder", "zip", "onnx"]:
+    """What sort of pack lies at an existing path, by its ending or its bytes.
+
+    Raises:
+        PackUnrecognised: none; says what is accepted.
+    """
+    if path.is_dir():
+        return "folder"
+    ending = path.suffix.lower()
+    if ending == ".onnx":
+        return "onnx"
+    # A file that calls itself a zip and is none is a damaged one, which unpacking says.
+    if ending == ".zip" or zipfile.is_zipfile(path):
+        return "zip"
+    raise PackUnrecognised(
+        f"{path} is not a model pack; name an installed pack (`lineament models list`), a folder or .zip "
+        "with .onnx files, or an .onnx file"
     )
 
 

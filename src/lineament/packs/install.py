@@ -16,10 +16,17 @@ from lineament.core.errors import (
     PackNotFound,
 )
 from lineament.packs.card import CARD_NAME, Licence, Pack, sha256_of
-from lineament.packs.catalogue import CATALOGUE, Entry
-from lineament.packs.default import DEFAULT_NAME, prepare_default
+from lineament.packs.catalogue import CATALOGUE, DEFAULT_NAMES, Entry
+from lineament.packs.default import prepare_default
 from lineament.packs.download import Patience, Progress, download
-from lineament.packs.insightface import import_files, import_zip, place_name, read_insightface, read_onnx
+from lineament.packs.insightface import (
+    import_files,
+    import_zip,
+    kind_of,
+    place_name,
+    read_insightface,
+    read_onnx,
+)
 from lineament.packs.integrity import read_card
 from lineament.packs.locks import exclusive
 from lineament.packs.recognise import Overrides
@@ -40,6 +47,7 @@ def install(
     accept_licence: bool = False,
     overrides: Overrides | None = None,
     skip_broken: bool = False,
+    replace: bool = False,
     patience: Patience | None = None,
     progress: Progress | None = None,
 ) -> Pack:
@@ -49,18 +57,21 @@ def install(
         what: `default`, a name of the catalogue, an http(s) address of a zip or .onnx, or the path of a
             folder, zip or .onnx file.
         store: where it goes.
-        name: what to call it; by default what it is called already.
+        name: what to call it; by default what it is called already. The default pack's names are its own,
+            and those of the catalogue are not for single files.
         sha256: what the digest of the zip or .onnx file must be.
         mirror: address prefix that takes the place of the catalogue's; by default `LINEAMENT_MIRROR`.
         proxy: address of a proxy; by default what the environment says.
         accept_licence: the caller has read and accepts the weights' terms.
         overrides: preprocessing by task, where structure cannot tell it.
         skip_broken: leave unreadable files out instead of refusing the pack.
+        replace: put it in the place of a different pack of the same name instead of refusing.
         patience: time limits of a download.
         progress: told how far a download is.
 
     Raises:
-        InvalidArgument: an impossible name, digest or address.
+        InvalidArgument: an impossible or reserved name, digest or address, or the name of a different
+            pack that is installed, without `replace`.
         LicenceNotAccepted: the weights have terms, and `accept_licence` was not given.
         DownloadFailed: it could not be fetched.
         PackNotFound: there is no such name or path.
@@ -71,9 +82,11 @@ def install(
     if name is not None:
         check_name(name)
     text = str(what)
-    if text in ("default", DEFAULT_NAME):
+    if text in DEFAULT_NAMES:
+        if name is not None and name not in DEFAULT_NAMES:
+            raise InvalidArgument(f"the default pack is always called {DEFAULT_NAMES[-1]}; leave --name out")
         return prepare_default(store)
-    job = _Job(store, name, _check_digest(sha256), accept_licence, overrides, skip_broken)
+    job = _Job(store, name, _check_digest(sha256), accept_licence, overrides, skip_broken, replace)
     remote = _remote(text, mirror)
     if remote is None:
         return job.from_path(Path(what).expanduser())
@@ -101,10 +114,11 @@ class _Job:
     accepted: bool
     overrides: Overrides | None
     skip_broken: bool
+    replacing: bool
 
     def from_remote(self, entry: Entry, get: Callable[[str, Path], str]) -> Pack:
         """Download with `get` (address and target to digest), then install."""
-        name = check_name(self.name or entry.name)
+        name = free_name(self.name or entry.name, single=entry.file.endswith(".onnx"))
         require_acceptance(entry.licence, entry.urls[0], self.accepted)
         archive = self.store.root / "downloads" / f"{name}-{entry.file}"
         try:
@@ -139,7 +153,7 @@ class _Job:
             return self._from_zip(archive, name, source, notes)
         pack = read_onnx(archive, name=name, overrides=self.overrides)
         card = replace(pack.card, source=source, notes=pack.card.notes + notes)
-        return import_files(Pack(card, pack.folder), self.store)
+        return import_files(Pack(card, pack.folder), self.store, replacing=self.replacing)
 
     def _from_zip(self, archive: Path, name: str, source: str, notes: tuple[str, ...] = ()) -> Pack:
         return import_zip(
@@ -150,6 +164,7 @@ class _Job:
             overrides=self.overrides,
             skip_broken=self.skip_broken,
             notes=notes,
+            replacing=self.replacing,
         )
 
     def from_path(self, path: Path) -> Pack:
@@ -158,22 +173,24 @@ class _Job:
             raise PackNotFound(
                 f"{path} is no path, no address and no known pack; known: default, {', '.join(CATALOGUE)}"
             )
+        kind = kind_of(path)
         self._check_path(path)
-        name = check_name(self.name or place_name(path))
-        if path.is_dir() and (path / CARD_NAME).is_file():
+        if kind == "folder" and (path / CARD_NAME).is_file():
             card = read_card(path)
+            name = free_name(self.name or card.name, single=False)
             require_acceptance(card.licence, str(path), self.accepted)
-            return self.store.add(path, card if self.name is None else replace(card, name=name))
-        if path.suffix == ".zip":
+            return self.store.add(path, replace(card, name=name), replacing=self.replacing)
+        name = free_name(self.name or place_name(path), single=kind == "onnx")
+        if kind == "zip":
             # The terms follow from the names inside, so they are looked at before anything is kept.
             require_acceptance(terms_of(name, zip_members(path)), str(path), self.accepted)
             return self._from_zip(path, name, f"{path.name}, sha256 {sha256_of(path)}")
-        if path.is_dir():
+        if kind == "folder":
             pack = read_insightface(path, name=name, overrides=self.overrides, skip_broken=self.skip_broken)
         else:
             pack = read_onnx(path, name=name, overrides=self.overrides)
         require_acceptance(pack.card.licence, str(path), self.accepted)
-        return import_files(pack, self.store)
+        return import_files(pack, self.store, replacing=self.replacing)
 
     def _check_path(self, path: Path) -> None:
         if not self.wanted:
@@ -182,6 +199,26 @@ class _Job:
             raise InvalidArgument(f"{path} is a folder and has no single sha256; leave --sha256 out")
         if (digest := sha256_of(path)) != self.wanted:
             raise PackBroken(f"{path} has sha256 {digest}, not {self.wanted}; get the right file")
+
+
+def free_name(name: str, *, single: bool) -> str:
+    """`name`, if a pack of the user's may have it; `single`: it is one .onnx file.
+
+    Raises:
+        InvalidArgument: not a possible name, or one by which people expect a certain pack.
+    """
+    check_name(name)
+    # Some file systems do not tell upper case from lower.
+    if name.lower() in DEFAULT_NAMES:
+        raise InvalidArgument(
+            f"{name!r} is the default pack's own name, so no other pack can have it; give another with --name"
+        )
+    if single and name.lower() in CATALOGUE:
+        raise InvalidArgument(
+            f"{name!r} is the name of a pack that InsightFace publishes, and a single .onnx file is not that "
+            "pack; give another with --name"
+        )
+    return name
 
 
 def require_acceptance(licence: Licence, what: str, accepted: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lineament.core.errors import PackBroken
 from lineament.packs.card import CARD_NAME, Pack, PackCard, sha256_of
+from lineament.packs.catalogue import reinstall_hint
 from lineament.packs.stamps import Stamps
 
 
@@ -44,10 +45,19 @@ class Verification:
 
 def damage(name: str, what: str) -> str:
     """The sentence for a damaged pack."""
-    return (
-        f"pack {name!r} is damaged: {what}; remove it with `lineament models remove {name}`, "
-        "then install it again"
+    return f"pack {name!r} is damaged: {what}; {reinstall_hint(name)}"
+
+
+def same_networks(one: PackCard, other: PackCard) -> bool:
+    """Whether two packs make the same templates: the same published files, preprocessed alike.
+
+    How the files were adapted for speed does not count, nor do names and words.
+    """
+    first, second = (
+        {(m.task, m.origin_sha256 or m.sha256, m.colour, m.mean, m.std) for m in card.models}
+        for card in (one, other)
     )
+    return first == second
 
 
 def read_card(folder: Path) -> PackCard:

@@ -8,12 +8,12 @@ from lineament.core.errors import PackNotFound
 from lineament.packs.card import CARD_NAME, Pack
 from lineament.packs.catalogue import CATALOGUE, install_hint
 from lineament.packs.default import DEFAULT_NAME, default_pack
-from lineament.packs.insightface import read_insightface, read_onnx
+from lineament.packs.insightface import kind_of, read_insightface, read_onnx
 from lineament.packs.store import Store
 
 
 def open_pack(what: str | Path | Pack | None = None, store: Store | None = None) -> Pack:
-    """The pack meant by `what`; nothing is downloaded.
+    """The pack meant by `what`; nothing is downloaded or installed.
 
     Args:
         what: None or `default` for the default pack; a pack; the name of an installed one; the path of a
@@ -47,11 +47,10 @@ def _looks_like_path(what: str) -> bool:
 def _from_path(path: Path, store: Store) -> Pack:
     if not path.exists():
         raise PackNotFound(f"there is no folder or file {path}; {_offer(store)}")
-    if path.is_dir():
-        return store.open_folder(path) if (path / CARD_NAME).is_file() else read_insightface(path)
-    if path.suffix == ".onnx":
-        return read_onnx(path)
-    return read_insightface(path, store=store)
+    kind = kind_of(path)
+    if kind == "folder" and (path / CARD_NAME).is_file():
+        return store.open_folder(path)
+    return read_onnx(path) if kind == "onnx" else read_insightface(path, store=store)
 
 
 def insightface_home() -> Path:

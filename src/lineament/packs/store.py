@@ -3,6 +3,7 @@
     <root>/packs/<name>/card.json and the files it names     an installed pack
     <root>/packs/.staging-*                                   being prepared; never listed, swept when old
     <root>/stamps/<name>.json                                 what the files looked like when last hashed
+    <root>/read/<digest of a zip>/                            zips that were read and not installed: a cache
 
 A pack appears by one rename and disappears by one rename, so a crash, a full disk or a second process never
 leaves a folder that looks installed and is not.
@@ -21,7 +22,14 @@ from pathlib import Path
 from lineament.core.errors import InvalidArgument, OutputFailed, PackBroken, PackNotFound
 from lineament.packs.card import CARD_NAME, Pack, PackCard
 from lineament.packs.catalogue import CATALOGUE, install_hint
-from lineament.packs.integrity import Verification, check_files, damage, read_card, verify_folder
+from lineament.packs.integrity import (
+    Verification,
+    check_files,
+    damage,
+    read_card,
+    same_networks,
+    verify_folder,
+)
 from lineament.packs.stamps import Stamps
 
 HOME_VARIABLE = "LINEAMENT_HOME"
@@ -68,6 +76,13 @@ class Store:
         self.root = default_root() if root is None else root
         self.packs = self.root / "packs"
         self._stamps = Stamps(self.root / "stamps")
+
+    def shelf(self) -> "Store":
+        """Where zips that are only read are unpacked, by digest; a cache, and nothing in it is listed."""
+        shelf = Store(self.root)
+        shelf.packs = self.root / "read"
+        shelf._stamps = Stamps(self.root / "stamps" / "read")
+        return shelf
 
     def list(self) -> tuple[str, ...]:
         """Names of the installed packs, sorted."""
@@ -154,15 +169,21 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def add(self, staged_folder: Path, card: PackCard) -> Pack:
+    def add(self, staged_folder: Path, card: PackCard, *, replacing: bool = True) -> Pack:
         """Install the files of `staged_folder` under `card.name`, all or nothing.
 
         A folder made by `staging` is moved; any other is copied and left alone. Only the files that the
         card names are installed. When two processes install the same pack at once, one result stays and
-        both return it; a different pack of the same name is replaced.
+        both return it.
+
+        Args:
+            staged_folder: the files.
+            card: what they are.
+            replacing: put it in the place of a different pack of the same name; otherwise refuse. One that
+                makes the same templates, or whose card cannot be read, is replaced in any case.
 
         Raises:
-            InvalidArgument: not a possible name.
+            InvalidArgument: not a possible name, or the name of a different pack without `replacing`.
             PackBroken: a staged file is missing or differs from the card.
             OutputFailed: the store's folder cannot be written.
         """
@@ -170,7 +191,7 @@ class Store:
         if staged_folder.parent != self.packs or not staged_folder.name.startswith(_STAGING):
             with self.staging() as folder:
                 _copy(staged_folder, folder, card)
-                return self.add(folder, card)
+                return self.add(folder, card, replacing=replacing)
         verification = verify_folder(card, staged_folder)
         verification.require()
         try:
@@ -179,14 +200,14 @@ class Store:
             write_durably(staged_folder / CARD_NAME, card.to_json())
             for model in card.models:
                 _flush(staged_folder / model.file)
-            self._publish(staged_folder, card)
+            self._publish(staged_folder, card, replacing)
         except OSError as error:
             raise self._unwritable(error) from error
         pack = Pack(card, self.packs / card.name)
         self._stamps.remember(card.name, pack.folder, {m.file: m.sha256 for m in card.models})
         return pack
 
-    def _publish(self, staged: Path, card: PackCard) -> None:
+    def _publish(self, staged: Path, card: PackCard, replacing: bool) -> None:
         """Rename `staged` into place; whoever comes second uses or replaces what the first one put there."""
         target = self.packs / card.name
         for _ in range(100):
@@ -197,19 +218,22 @@ class Store:
             except OSError:
                 if not target.exists():
                     raise
-            if self._same(target, card):
+            there = self._card_in(target)
+            if there is not None and there.models == card.models and verify_folder(card, target).sound:
                 write_durably(target / CARD_NAME, card.to_json())
                 return
+            if there is not None and not replacing and not same_networks(there, card):
+                raise InvalidArgument(_taken(there, card.name, self.packs))
             self._retire(target)
         raise OutputFailed(f"{target} keeps being replaced by other processes; try again when they are done")
 
     @staticmethod
-    def _same(target: Path, card: PackCard) -> bool:
-        """Whether `target` already holds these networks, whole."""
+    def _card_in(folder: Path) -> PackCard | None:
+        """The card there, or None when there is none that can be read."""
         try:
-            return read_card(target).models == card.models and verify_folder(card, target).sound
+            return read_card(folder)
         except PackBroken:
-            return False
+            return None
 
     def _retire(self, folder: Path) -> None:
         """Make `folder` vanish by one rename, then delete it; another process may have done so already."""
@@ -259,6 +283,14 @@ class Store:
             f"the model store {self.packs} cannot be written: {error.strerror or error}; "
             f"free space or rights there, or set {HOME_VARIABLE} to another folder"
         )
+
+
+def _taken(there: PackCard, name: str, packs: Path) -> str:
+    tasks = ", ".join(model.task for model in there.models)
+    return (
+        f"a different pack called {name!r} is already installed in {packs} ({tasks}; from {there.source}); "
+        "give this one another name with --name, or put it in the place of that one with --replace"
+    )
 
 
 def _copy(source: Path, target: Path, card: PackCard) -> None:

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lineament.cli.models import models
+from lineament.cli.main import cli
 from lineament.core.errors import (
     InvalidArgument,
     LicenceNotAccepted,
     LineamentError,
     PackBroken,
     PackNotFound,
+    PackUnrecognised,
 )
+from lineament.packs.catalogue import DEFAULT_NAMES
+from lineament.packs.default import DEFAULT_NAME
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,8 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def type_in(*words: str, answer: str = "") -> Result:
-    result = CliRunner().invoke(models, list(words), input=answer)
+    # From the outermost command: click keeps on each command the settings that it was first run with.
+    result = CliRunner().invoke(cli, ["models", *words], input=answer)
     if result.exception is not None and not isinstance(result.exception, LineamentError):
         raise result.exception
     return result
@@ -40,6 +44,22 @@ def test_list_before_and_after(networks):
     states = {row["name"]: (row["state"], row["commercial"]) for row in body["packs"]}
     assert states["mine"] == ("installed", None)
     assert states["buffalo_s"] == ("can be installed", False)
+
+
+def test_list_does_not_call_a_pack_installed_whose_weights_are_gone(networks, home):
+    type_in("install", str(networks.face_pack()), "--name", "mine")
+    type_in("install", str(networks.face_pack()), "--name", "other")
+    (home / "packs" / "mine" / "rec.onnx").unlink()
+    (home / "packs" / "other" / "rec.onnx").write_bytes(b"cut")
+    rows = {row["name"]: row for row in json.loads(type_in("list", "--json").output)["packs"]}
+    assert (rows["mine"]["state"], rows["other"]["state"]) == ("damaged", "damaged")
+    assert "rec.onnx is missing" in rows["mine"]["summary"]
+
+
+def test_list_hashes_nothing_that_looks_as_it_did(networks, home, monkeypatch):
+    type_in("install", str(networks.face_pack()), "--name", "mine")
+    monkeypatch.setattr("lineament.packs.integrity.sha256_of", lambda path: pytest.fail(f"hashed {path}"))
+    assert "installed" in type_in("list").output
 
 
 def test_list_shows_a_damaged_card_and_goes_on(networks, home):
@@ -68,6 +88,7 @@ def test_install_with_preprocessing(networks):
         "install", path, "--name", "mine", "--colour", "bgr", "--mean", "127.5", "--std", "128"
     ).output
     assert "Installed mine (detection, recognition)" in text
+    assert "Commercial use: unstated\n" in text
     assert "as told: bgr, mean 127.5, std 128" in text
     body = json.loads(type_in("show", "mine", "--json").output)
     recogniser = next(m for m in body["models"] if m["task"] == "recognition")
@@ -103,6 +124,69 @@ def test_verify_prints_the_table_and_then_refuses(networks, home):
     result = type_in("verify", "mine", "--json")
     (report,) = json.loads(result.stdout)
     assert (report["sound"], report["damaged"]) == (False, ["rec.onnx"])
+
+
+def test_verify_ends_with_what_to_do_for_every_damaged_pack(networks, home):
+    type_in("install", "default")
+    for name in ("first", "mine"):
+        type_in("install", str(networks.face_pack()), "--name", name)
+    (home / "packs" / "mine" / "rec.onnx").unlink()
+    (home / "packs" / "first" / "card.json").write_text("{")
+    (home / "packs" / "opencv-zoo" / "face_detection_yunet_2023mar.onnx").write_bytes(b"changed")
+    result = type_in("verify")
+    assert isinstance(result.exception, PackBroken)
+    first, mine, default = result.exception.message.split("; and ")
+    assert "card.json is not a readable pack card" in first
+    assert first.endswith("remove it with `lineament models remove first`, then install it again")
+    assert mine.endswith("remove it with `lineament models remove mine`, then install it again")
+    assert default.endswith("install it again with `lineament models install opencv-zoo`")
+    assert type_in("install", "opencv-zoo").exception is None
+    assert type_in("verify", "opencv-zoo").exception is None
+
+
+def test_a_different_pack_is_only_replaced_when_asked(networks, networks_in, tmp_path):
+    first = str(networks.face_pack())
+    type_in("install", first, "--name", "mine")
+    assert type_in("install", first, "--name", "mine").exception is None
+    smaller = networks_in(tmp_path / "smaller")
+    smaller.detector("det.onnx")
+    (smaller.folder / "rec.onnx").write_bytes(b"broken")
+    words = ("install", str(smaller.folder), "--name", "mine", "--skip-broken")
+    error = type_in(*words).exception
+    assert isinstance(error, InvalidArgument)
+    for word in ("'mine'", "detection, recognition", "--replace", "--name"):
+        assert word in error.message
+    assert len(json.loads(type_in("show", "mine", "--json").output)["models"]) == 2
+    assert type_in(*words, "--replace").exception is None
+    assert len(json.loads(type_in("show", "mine", "--json").output)["models"]) == 1
+
+
+@pytest.mark.parametrize("name", ["default", "opencv-zoo", "OpenCV-Zoo"])
+def test_the_default_packs_names_are_its_own(networks, networks_in, tmp_path, name):
+    error = type_in("install", str(networks.face_pack()), "--name", name).exception
+    assert isinstance(error, InvalidArgument)
+    assert "default pack's own name" in error.message
+    named = networks_in(tmp_path / name).face_pack()
+    assert isinstance(type_in("install", str(named)).exception, InvalidArgument)
+    assert isinstance(type_in("install", "default", "--name", "mine").exception, InvalidArgument)
+    assert DEFAULT_NAMES[1] == DEFAULT_NAME
+
+
+def test_a_published_packs_name_is_not_for_a_single_file(networks):
+    error = type_in("install", str(networks.vector("rec.onnx")), "--name", "buffalo_l").exception
+    assert isinstance(error, InvalidArgument)
+    assert "single .onnx file is not that pack" in error.message
+    words = ("install", str(networks.face_pack()), "--name", "buffalo_l")
+    assert isinstance(type_in(*words).exception, LicenceNotAccepted)
+    assert type_in(*words, "--accept-licence").exception is None
+
+
+def test_a_picture_is_not_a_pack(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    for command in ("install", "show"):
+        error = type_in(command, str(tmp_path / "photo.jpg")).exception
+        assert isinstance(error, PackUnrecognised)
+        assert "photo.jpg is not a model pack" in error.message
 
 
 def test_remove_asks_first(networks, home):

@@ -44,7 +44,8 @@ def test_row_18_flat_nested_and_zipped_layouts_give_the_same_pack(networks, netw
         assert pack.card.models == packs[0].card.models
         assert [m.task for m in pack.card.models] == ["detection", "recognition"]
         assert all(pack.path(m).is_file() for m in pack.card.models)
-    assert store.list() == ("flat", "nested")
+    assert [pack.card.name for pack in packs] == ["made", "outer", "flat", "nested"]
+    assert store.list() == ()
 
 
 def test_row_18_an_empty_folder_names_itself_the_files_found_and_what_is_expected(tmp_path):
@@ -235,13 +236,56 @@ def test_known_names_carry_their_terms_and_unknown_ones_none(networks_in, tmp_pa
 # Zips.
 
 
-def test_a_zip_is_unpacked_once(networks, store, tmp_path):
+def test_a_zip_is_unpacked_once_by_its_digest_and_not_installed(networks, store, tmp_path):
     archive = zipped(networks.face_pack(), tmp_path / "p.zip")
     first = read_insightface(archive, store=store)
-    assert first.folder == store.packs / "p"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert (first.folder, first.card.name) == (store.root / "read" / digest, "p")
+    assert first.card.source == f"p.zip, sha256 {digest}"
     inodes = [first.path(m).stat().st_ino for m in first.card.models]
-    again = read_insightface(archive, store=store)
+    copy = tmp_path / "buffalo_l.zip"
+    copy.write_bytes(archive.read_bytes())
+    again = read_insightface(copy, store=store)
     assert [again.path(m).stat().st_ino for m in again.card.models] == inodes
+    # The name is that of the copy at hand, and so are the terms that follow from it.
+    assert (again.card.name, again.card.licence.commercial) == ("buffalo_l", False)
+    assert read_insightface(archive, store=store).card.licence.commercial is None
+    assert store.list() == ()
+
+
+def test_reading_a_zip_leaves_an_installed_pack_of_its_name_alone(networks, networks_in, store, tmp_path):
+    mine = import_files(read_insightface(networks.face_pack()), store, name="flat")
+    networks_in(tmp_path / "other").detector("det.onnx", heads=6)
+    read = read_insightface(zipped(tmp_path / "other", tmp_path / "flat.zip"), store=store)
+    assert read.card.models != mine.card.models
+    assert store.get("flat").card == mine.card
+
+
+def test_an_unpacked_zip_that_was_damaged_is_unpacked_again(networks, store, tmp_path):
+    archive = zipped(networks.face_pack(), tmp_path / "p.zip")
+    pack = read_insightface(archive, store=store)
+    before = pack.path(pack.card.models[0]).read_bytes()
+    pack.path(pack.card.models[0]).write_bytes(b"damaged")
+    again = read_insightface(archive, store=store)
+    assert again.path(again.card.models[0]).read_bytes() == before
+    (pack.folder / "card.json").write_text("{")
+    assert read_insightface(archive, store=store).card == pack.card
+
+
+def test_preprocessing_told_for_a_zip_does_not_stick_to_it(networks, store, tmp_path):
+    archive = zipped(networks.face_pack(), tmp_path / "p.zip")
+    told = read_insightface(archive, store=store, overrides={"recognition": {"colour": "bgr"}})
+    plain = read_insightface(archive, store=store)
+    colours = [pack.card.model("recognition").colour for pack in (told, plain)]
+    assert colours == ["bgr", "rgb"]
+
+
+def test_a_picture_is_not_called_a_damaged_zip(networks, store, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    with pytest.raises(PackUnrecognised, match=r"photo\.jpg is not a model pack.*\.zip.*\.onnx"):
+        read_insightface(tmp_path / "photo.jpg", store=store)
+    with pytest.raises(PackUnrecognised, match="one network, not a pack"):
+        read_insightface(networks.vector("rec.onnx"), store=store)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +344,7 @@ def test_a_damaged_zip_is_named_and_leaves_nothing(networks, store, tmp_path, da
     with pytest.raises(PackBroken, match=r"p\.zip"):
         read_insightface(archive, store=store)
     assert store.list() == ()
-    assert [p for p in store.packs.iterdir() if p.is_dir()] == []
+    assert [p for p in (store.root / "read").iterdir() if p.is_dir()] == []
 
 
 def test_importing_frees_sizes_and_keeps_identity(networks, store):

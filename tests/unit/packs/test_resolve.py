@@ -40,7 +40,16 @@ def test_paths_of_every_kind(networks, store, tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as out:
         for path in folder.iterdir():
             out.write(path, path.name)
-    assert open_pack(tmp_path / "p.zip", store).folder == store.packs / "p"
+    assert open_pack(tmp_path / "p.zip", store).folder.parent == store.root / "read"
+    (tmp_path / "p.zip").rename(tmp_path / "p.backup")
+    assert open_pack(tmp_path / "p.backup", store).card.name == "p"
+    assert store.list() == ()
+
+
+def test_a_picture_is_not_a_pack(store, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 a picture")
+    with pytest.raises(PackUnrecognised, match="is not a model pack"):
+        open_pack(str(tmp_path / "photo.jpg"), store)
 
 
 def test_a_folder_with_a_card_is_checked_against_it(networks, store, tmp_path):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,38 @@ def test_installing_again_replaces_and_the_same_again_changes_only_the_card(stor
     assert leftovers(store) == []
 
 
+def test_a_different_pack_is_kept_unless_replacing_is_asked_for(store, tmp_path):
+    first = staged(tmp_path / "src")
+    store.add(tmp_path / "src", first, replacing=False)
+    store.add(tmp_path / "src", first, replacing=False)
+    other = staged(tmp_path / "other", content=b"new weights")
+    with pytest.raises(InvalidArgument, match=r"different pack called 'one'.*detection.*--replace"):
+        store.add(tmp_path / "other", other, replacing=False)
+    told = replace(first, models=(replace(first.models[0], colour="bgr"),))
+    with pytest.raises(InvalidArgument, match="--replace"):
+        store.add(tmp_path / "src", told, replacing=False)
+    assert store.get("one").card == first
+    assert leftovers(store) == []
+    store.add(tmp_path / "other", other, replacing=True)
+    assert store.get("one").card == other
+
+
+def test_the_same_published_files_in_another_form_are_not_a_different_pack(store, tmp_path):
+    first = staged(tmp_path / "src")
+    store.add(tmp_path / "src", first)
+    freed = staged(tmp_path / "freed", content=b"the same, freed")
+    model = replace(freed.models[0], origin_sha256=first.models[0].sha256)
+    store.add(tmp_path / "freed", replace(freed, models=(model,)), replacing=False)
+    assert (store.get("one").folder / "m.onnx").read_bytes() == b"the same, freed"
+
+
+def test_a_pack_whose_card_is_lost_can_be_installed_again(store, tmp_path):
+    folder = store.add(tmp_path / "src", staged(tmp_path / "src")).folder
+    (folder / CARD_NAME).write_text("{")
+    store.add(tmp_path / "src", staged(tmp_path / "src"), replacing=False)
+    assert store.verify("one").sound
+
+
 def test_installing_over_a_damaged_pack_heals_it(store, tmp_path):
     card = staged(tmp_path / "src")
     pack = store.add(tmp_path / "src", card)
@@ -223,7 +256,7 @@ model = ModelCard("detection", "scrfd", "m.onnx", sha256_of(source / "m.onnx"))
 card = PackCard("one", "a test", (model,), Licence("MIT", "MIT", True), "here")
 store = Store(root)
 for _ in range(25):
-    pack = store.add(source, card)
+    pack = store.add(source, card, replacing=False)
     assert pack.path(model).read_bytes() == (source / "m.onnx").read_bytes()
 mark.write_text("done")
 """
