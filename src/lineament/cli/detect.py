@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from lineament.cli import exits
-from lineament.cli.options import PHOTO, make_recognizer, recognizer_options, turns
+from lineament.cli.options import PHOTO, Finite, make_recognizer, recognizer_options, turns
 from lineament.cli.pictures import write_picture
+from lineament.cli.streams import readable
 from lineament.core.faces import Faces
 from lineament.pipeline.records import faces_record
 from lineament.vision.decode import Picture
@@ -18,7 +19,9 @@ from lineament.vision.draw import draw_faces
 @click.command()
 @click.argument("photo", type=PHOTO)
 @click.option("--draw", "drawing", type=PHOTO, help="Write the photograph with boxes and points drawn in.")
-@click.option("--min-size", type=float, default=0.0, help="Leave out faces smaller than this, pixels.")
+@click.option(
+    "--min-size", type=Finite(min=0), default=0.0, help="Leave out faces smaller than this, pixels."
+)
 @click.option("--max-faces", type=int, default=0, help="Keep at most this many; 0 keeps all.")
 @click.option(
     "--keep",
@@ -63,7 +66,7 @@ def detect(
         write_picture(drawing, draw_faces(picture.decode().pixels, faces.boxes, faces.points, labels))
     if as_json:
         height, width = picture.full_size
-        record = {"source": str(photo), "width": width, "height": height, "faces": faces_record(faces)}
+        record = {"source": readable(photo), "width": width, "height": height, "faces": faces_record(faces)}
         click.echo(json.dumps(record, ensure_ascii=False))
     else:
         _show(photo, picture, faces)
@@ -77,7 +80,7 @@ def _show(photo: Path, picture: Picture, faces: Faces) -> None:
     height, width = picture.full_size
     console = Console(highlight=False)
     found = "no face" if not len(faces) else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-    console.print(f"{photo}: {found} in {width}×{height} pixels", style="bold", markup=False)
+    console.print(f"{readable(photo)}: {found} in {width}×{height} pixels", style="bold", markup=False)
     if not len(faces):
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

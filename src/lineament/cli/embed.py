@@ -2,37 +2,30 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from lineament.cli import exits
+from lineament.cli.journal import Journal, Stamp
 from lineament.cli.options import PHOTO, make_recognizer, recognizer_options, turns
+from lineament.cli.streams import readable
 from lineament.cli.table import SUFFIXES, write_table
-from lineament.core.errors import InvalidArgument, OutputFailed
+from lineament.core.errors import ImageError, ImageNotFound, InvalidArgument
 from lineament.pipeline.records import faces_record
 from lineament.vision.containers import sniff
 
 PICTURE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".png",
-        ".webp",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".bmp",
-        ".jp2",
-        ".ppm",
-        ".pgm",
-    ]
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jpe", "png", "webp", "avif", "heic", "heif"),
+        *("tif", "tiff", "gif", "bmp", "jp2", "ppm", "pgm"),
+    )
 )
 
 
@@ -50,48 +43,94 @@ def embed(folder: Path, output: Path, views: str, rotate: bool, as_json: bool, *
     Ctrl-C, the same command goes on where it was. The table holds biometric templates: keep it safe.
 
     \b
-    Exit code 0: all done. 8: some photographs could not be used; the table names them.
+    Exit code 0: all done. 2: no photograph under FOLDER, nothing is written. 8: some photographs or folders
+    could not be used; the table names them.
     """
     if output.suffix.lower() not in SUFFIXES:
         raise InvalidArgument(f"cannot write {output}: name it with one of {', '.join(SUFFIXES)}")
+    found = _look(folder)
+    if not found.files and not found.failed:
+        return _nothing(folder, found.others, as_json)
     recognizer = make_recognizer(**shared, views=views, adjust=turns(rotate))
-    files, others = _files(folder)
-    model = recognizer.model
-    journal = Journal(
-        output.with_name(output.name + ".partial"), {"model": model.name, "digest": model.digest}
-    )
-    todo = [path for path in files if not journal.has(folder, path)]
-    with journal, _progress(len(files), len(files) - len(todo)) as advance:
+    names = [os.path.relpath(path, folder) for path in found.files]
+    tally = Tally()
+    with Journal(output.with_name(output.name + ".partial"), _head(recognizer, folder)) as journal:
+        _work(recognizer, found.files, folder, journal)
+        write_table(output, tally.counting(chain(journal.records(names), found.failed)), recognizer.model)
+        journal.remove()
+    return _report(tally, found.others, output, as_json)
+
+
+def _head(recognizer: Any, folder: Path) -> dict[str, Any]:
+    """All that shapes a record: unfinished work with another of these is not gone on with."""
+    settings = recognizer.settings
+    return {
+        "model": recognizer.model.name,
+        "digest": recognizer.model.digest,
+        "detector": recognizer.parts().detector.name,
+        "detection": dict(settings.adjust),
+        "views": settings.views,
+        "folder": str(folder.resolve()),
+    }
+
+
+def _work(recognizer: Any, files: list[Path], folder: Path, journal: Journal) -> None:
+    stamps = {str(path): _stamp(path) for path in files}
+    todo = [path for path in files if not journal.has(os.path.relpath(path, folder), stamps[str(path)])]
+    with _progress(len(files), len(files) - len(todo)) as advance:
         for result in recognizer.analyze_many(todo):
-            record = {"path": os.path.relpath(result.source, folder), "stamp": _stamp(Path(result.source))}
+            name = os.path.relpath(result.source, folder)
             if result.error is not None:
-                record |= {"status": result.error.reason, "message": result.error.message, "faces": []}
+                outcome = {"status": result.error.reason, "message": result.error.message, "faces": []}
             else:
                 faces = faces_record(result.faces, template=True)
-                record |= {"status": "ok" if faces else "no_face", "message": "", "faces": faces}
-            journal.add(record)
+                outcome = {"status": "ok" if faces else "no_face", "message": "", "faces": faces}
+            journal.add(name, stamps[result.source], {"path": name, **outcome})
             advance()
-    records = journal.records(folder, files)
-    write_table(output, records, model)
-    journal.remove()
-    return _report(records, others, output, as_json)
 
 
-def _files(folder: Path) -> tuple[list[Path], int]:
-    """Photographs under a folder, by suffix or by content, and the number of other files."""
-    files: list[Path] = []
-    others = 0
-    for place, folders, names in os.walk(folder):
+@dataclass(slots=True)
+class Found:
+    """What lies under a folder.
+
+    Attributes:
+        files: photographs, by suffix or by content.
+        failed: a record for each thing that could not be looked at.
+        others: number of other files.
+    """
+
+    files: list[Path] = field(default_factory=list[Path])
+    failed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    others: int = 0
+
+
+def _look(folder: Path) -> Found:
+    found = Found()
+
+    def note(path: str | Path, error: OSError) -> None:
+        found.failed.append(_unreachable(os.path.relpath(path, folder), Path(path).is_symlink(), error))
+
+    for place, folders, names in os.walk(folder, onerror=lambda e: note(e.filename, e)):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in sorted(names):
-            path = Path(place, name)
-            if name.startswith(".") or not path.is_file():
+        for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+            try:
+                regular = stat.S_ISREG(path.stat().st_mode)
+            except OSError as error:
+                note(path, error)
                 continue
-            if path.suffix.lower() in PICTURE_SUFFIXES or _looks_like_a_picture(path):
-                files.append(path)
-            else:
-                others += 1
-    return files, others
+            if regular and (path.suffix.lower() in PICTURE_SUFFIXES or _looks_like_a_picture(path)):
+                found.files.append(path)
+            elif regular:
+                found.others += 1
+    return found
+
+
+def _unreachable(name: str, link: bool, error: OSError) -> dict[str, Any]:
+    if link and isinstance(error, FileNotFoundError):
+        reason, why = ImageNotFound.reason, "is a link to a file that is not there"
+    else:
+        reason, why = ImageError.reason, f"cannot be looked at: {error.strerror or error}"
+    return {"path": name, "status": reason, "message": f"{name} {why}", "faces": []}
 
 
 def _looks_like_a_picture(path: Path) -> bool:
@@ -102,82 +141,12 @@ def _looks_like_a_picture(path: Path) -> bool:
         return False
 
 
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
-
-class Journal:
-    """What was done so far, one JSON line a photograph, beside the table it will become.
-
-    Args:
-        path: the file.
-        head: identity of the model; a journal of another model is refused.
-
-    Raises:
-        InvalidArgument: the journal belongs to another model.
-    """
-
-    def __init__(self, path: Path, head: dict[str, str]) -> None:
-        self.path = path
-        self.head = head
-        self._done: dict[str, dict[str, Any]] = {}
-        self._stream: Any = None
-        for number, record in enumerate(self._lines()):
-            if number == 0 and record != head:
-                raise InvalidArgument(
-                    f"{path} is the unfinished work of another model ({record.get('model')}): delete it to "
-                    "start again, or use that model to finish it"
-                )
-            if number:
-                self._done[record["path"]] = record
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self.path.exists():
-            return
-        for line in self.path.read_text("utf-8").splitlines():
-            try:
-                yield cast(dict[str, Any], json.loads(line))
-            except ValueError:
-                return  # the line that was being written when the work was stopped
-
-    def has(self, folder: Path, path: Path) -> bool:
-        """Whether this very file, unchanged, is done."""
-        record = self._done.get(os.path.relpath(path, folder))
-        return record is not None and record["stamp"] == _stamp(path)
-
-    def __enter__(self) -> "Journal":
-        try:
-            text = "".join(json.dumps(r) + "\n" for r in (self.head, *self._done.values()))
-            # Written anew, so that half a line at the end cannot spoil the next one. Private: these are
-            # templates.
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._stream = os.fdopen(handle, "w", encoding="utf-8")
-            self._stream.write(text)
-        except OSError as error:
-            raise OutputFailed(f"cannot write {self.path}: {error.strerror or error}") from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Note one photograph as done."""
-        self._done[record["path"]] = record
-        self._stream.write(json.dumps(record) + "\n")
-        self._stream.flush()
-
-    def records(self, folder: Path, files: Iterable[Path]) -> list[dict[str, Any]]:
-        """What is known of the files, in their order."""
-        names = (os.path.relpath(path, folder) for path in files)
-        return [self._done[name] for name in names if name in self._done]
-
-    def remove(self) -> None:
-        """Forget it: the table has everything."""
-        self.path.unlink(missing_ok=True)
+        return (0, 0)
+    return (status.st_size, status.st_mtime_ns)
 
 
 def _progress(total: int, done: int) -> Any:
@@ -186,21 +155,59 @@ def _progress(total: int, done: int) -> Any:
     return progress("photographs", total, done)
 
 
-def _report(records: list[dict[str, Any]], others: int, output: Path, as_json: bool) -> int:
-    bad = [r for r in records if r["status"] not in ("ok", "no_face")]
-    empty = [r["path"] for r in records if r["status"] == "no_face"]
-    faces = sum(len(r["faces"]) for r in records)
+class Tally:
+    """Counts records while they pass by on their way into the table."""
+
+    def __init__(self) -> None:
+        self.photographs = self.faces = 0
+        self.empty: list[str] = []
+        self.bad: list[dict[str, str]] = []
+
+    def counting(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same records."""
+        for record in records:
+            self.photographs += 1
+            self.faces += len(record["faces"])
+            path = readable(record["path"])
+            if record["status"] == "no_face":
+                self.empty.append(path)
+            elif record["status"] != "ok":
+                self.bad.append(
+                    {"path": path, "reason": record["status"], "message": readable(record["message"])}
+                )
+            yield record
+
+
+def _nothing(folder: Path, others: int, as_json: bool) -> int:
     if as_json:
-        problems = [{"path": r["path"], "reason": r["status"], "message": r["message"]} for r in bad]
-        summary = {"output": str(output), "photographs": len(records), "faces": faces, "no_face": empty}
-        click.echo(json.dumps(summary | {"failed": problems, "other_files": others}, ensure_ascii=False))
+        summary = {"output": None, "photographs": 0, "faces": 0, "no_face": [], "failed": []}
+        click.echo(json.dumps(summary | {"other_files": others}))
+    click.echo(
+        f"lineament: nothing to do: no photograph under {readable(folder)} "
+        f"({_count(others, 'other file')}); no table was written",
+        err=True,
+    )
+    return exits.UNDECIDED
+
+
+def _report(tally: Tally, others: int, output: Path, as_json: bool) -> int:
+    if as_json:
+        summary = {
+            "output": readable(output),
+            "photographs": tally.photographs,
+            "faces": tally.faces,
+            "no_face": tally.empty,
+            "failed": tally.bad,
+            "other_files": others,
+        }
+        click.echo(json.dumps(summary, ensure_ascii=False))
     else:
-        for record in bad:
-            click.echo(f"{record['path']}: {record['status']}: {record['message']}", err=True)
-        done = f"{_count(faces, 'face')} of {_count(len(records), 'photograph')}"
-        rest = f"{len(empty)} without a face, {len(bad)} unusable"
-        click.echo(f"{output}: {done}; {rest}, {_count(others, 'other file')} left alone")
-    return exits.PARTIAL if bad else exits.DONE
+        for record in tally.bad:
+            click.echo(f"{record['path']}: {record['reason']}: {record['message']}", err=True)
+        done = f"{_count(tally.faces, 'face')} of {_count(tally.photographs, 'photograph')}"
+        rest = f"{len(tally.empty)} without a face, {len(tally.bad)} unusable"
+        click.echo(f"{readable(output)}: {done}; {rest}, {_count(others, 'other file')} left alone")
+    return exits.PARTIAL if tally.bad else exits.DONE
 
 
 def _count(number: int, what: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from lineament.cli import exits
-from lineament.core.errors import LineamentError
+from lineament.cli.streams import guarded, readable
+from lineament.core.errors import LineamentError, OutputFailed
 
 COMMANDS = {
     "compare": "Are these two photographs of the same person?",
@@ -51,11 +52,25 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; every expected error becomes one sentence."""
+    with guarded() as (out, err):
+        code = _run(arguments)
+        out.flush()
+        if out.failure is not None and not out.reader_left:
+            why = out.failure.strerror or str(out.failure)
+            click.echo(
+                f"lineament: cannot write to standard output ({why}): the answer is not there; send it to a "
+                "place that takes it",
+                err=True,
+            )
+            code = exits.code_of(OutputFailed(""))
+        err.flush()
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=arguments, prog_name="lineament", standalone_mode=False)
-        code = result if isinstance(result, int) else exits.DONE
-        sys.stdout.flush()
-        return code
+        return result if isinstance(result, int) else exits.DONE
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as wrong:
@@ -67,13 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has gone: point stdout elsewhere, so that the last flush is quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.DONE
     except LineamentError as error:
         _report(error.reason, error.message, arguments)
         return exits.code_of(error)
+    except SystemExit:  # how click answers a broken pipe anywhere, with 1, which here means "no match"
+        _report("output_failed", "a pipe or connection broke while it was written to", arguments)
+        return exits.code_of(OutputFailed(""))
     except Exception as fault:  # Python would exit with 1, which here means "no match"
         if os.environ.get("LINEAMENT_DEBUG"):
             raise
@@ -88,6 +102,7 @@ def _wants_json(arguments: list[str] | None) -> bool:
 
 
 def _report(reason: str, message: str, arguments: list[str] | None) -> None:
+    message = readable(message)
     if _wants_json(arguments):
         click.echo(json.dumps({"error": {"reason": reason, "message": message}}, ensure_ascii=False))
     click.echo(f"lineament: {message}", err=True)

@@ -1,8 +1,11 @@
-"""Writing pictures: whole or not at all."""
+"""Writing pictures and other files: whole or not at all."""
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -18,6 +21,11 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     Raises:
         OutputFailed: another suffix, or the place cannot be written.
     """
+    write_bytes(path, encode_picture(path, pixels))
+
+
+def encode_picture(path: Path, pixels: np.ndarray) -> bytes:
+    """The bytes that `write_picture` would write; arguments and errors as there."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise OutputFailed(f"cannot write {path}: name it with one of {', '.join(SUFFIXES)}")
@@ -29,15 +37,21 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
         raise OutputFailed(
             f"cannot encode a picture of {pixels.shape[1]}×{pixels.shape[0]} pixels as {suffix}"
         )
-    write_bytes(path, encoded.tobytes())
+    return encoded.tobytes()
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a file through a temporary one beside it, so that a reader never sees half of it.
+    """Write a file whole or not at all; arguments and errors as for `replacing`."""
+    with replacing(path, private=private) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, private: bool = False) -> Generator[BinaryIO]:
+    """A stream into a temporary file that becomes `path` at the end, so that a reader never sees half of it.
 
     Args:
         path: where.
-        data: what.
         private: only the owner may read it, as for files with templates.
 
     Raises:
@@ -47,17 +61,20 @@ def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".lineament-")
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            yield stream
         if not private:
             # mkstemp makes private files, and the user asked for an ordinary one.
             mask = os.umask(0)
             os.umask(mask)
             Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         why = error.strerror or str(error)
         raise OutputFailed(
             f"cannot write {path}: {why}; name a folder that exists and that you may write to"
         ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lineament.cli.pictures import write_picture
-from lineament.core.errors import PackNotFound
+from lineament.core.errors import OutputFailed, PackNotFound
 from lineament.vision.decode import read_image
 
 
@@ -29,7 +29,10 @@ def samples(folder: Path) -> None:
         "rocket.jpg": read_image(_in_scikit_image("rocket.jpg")).pixels,
         "coffee.jpg": read_image(_in_scikit_image("coffee.png")).pixels,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make the folder {folder}: {error.strerror or error}") from error
     for name, pixels in views.items():
         write_picture(folder / name, pixels)
         click.echo(str(folder / name))
