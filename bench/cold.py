@@ -32,7 +32,7 @@ def main(a: str, b: str) -> None:
 
     import lineament as ln
     from lineament.detect.refine import refine
-    from lineament.pipeline.recognizer import DETECTION_PIXELS
+    from lineament.pipeline.recognizer import for_detection
     from lineament.vision.align import align
     from lineament.vision.decode import open_picture
     from lineament.vision.quality import measure
@@ -47,7 +47,7 @@ def main(a: str, b: str) -> None:
     search = getattr(parts.detector, "search", parts.detector)
     for path in (a, b):
         picture = open_picture(path)
-        image = picture.decode(at_least=DETECTION_PIXELS)
+        image = for_detection(picture)
         done("decode")
         faces = search.detect(image.pixels)
         done("detect")

@@ -28,7 +28,7 @@ import onnx
 
 from iresnet import iresnet50
 from lineament import Recognizer
-from lineament.pipeline.recognizer import DETECTION_PIXELS
+from lineament.pipeline.recognizer import for_detection
 from lineament.runtime.options import processors
 from lineament.vision.decode import open_picture
 from lineament.vision.fit import fit
@@ -45,6 +45,7 @@ from rivals import (
     make_pack,
     options,
     ours,
+    quantised,
     theirs,
     without_tiny,
 )
@@ -187,6 +188,11 @@ def large(work: Work) -> None:
         ("lineament, ONNX Runtime fp32", options()),
     ]
     recognizers = [Recognizer(pack, runtime=runtime) for _, runtime in ways]
+    crops = np.concatenate([recognizers[2].align(p).pixels for p in paths[:6]])
+    small = quantised(path, work.place / "iresnet50-int8.onnx", crops)
+    ways.append(("lineament, OpenVINO int8", options(engine="openvino", precision="int8")))
+    int8 = make_pack(work.shared / "models", work.place / "pack-int8", small)
+    recognizers.append(Recognizer(int8, runtime=ways[3][1]))
     rivals = [("insightface, ONNX Runtime fp32", lambda: rival.folder(paths))]
     rivals += [(name, folder_of(r, paths)) for (name, _), r in zip(ways, recognizers, strict=True)]
     rival.folder(paths[:1])
@@ -194,10 +200,10 @@ def large(work: Work) -> None:
         folder_of(recognizer, paths[:2])()
     runs = in_turn(rivals, len(paths), max(2, work.repeats // 2))
     work.rates("large", runs)
-    for fast, target in zip(runs[1:], ("≥ 2.5", "", ""), strict=True):
+    for fast, target in zip(runs[1:], ("≥ 2.5", "", "", ""), strict=True):
         work.times("large", runs[0], fast, target)
     reference = [ours(f) for f in runs[3].answer]
-    for run in runs[1:3]:
+    for run in (runs[1], runs[2], runs[4]):
         work.agree("large", f"{run.name}, against fp32", [ours(f) for f in run.answer], reference)
     work.agree("large", "insightface against lineament fp32", [theirs(f) for f in runs[0].answer], reference)
     vectors = np.concatenate([v for _, v in reference])
@@ -270,7 +276,7 @@ def megapixels(work: Work) -> None:
     write_jpeg(path, compose([cv2.imread(str(p)) for p in faces], (3024, 4032), generator), 85)
 
     def mine() -> None:
-        image = open_picture(path).decode(at_least=DETECTION_PIXELS)
+        image = for_detection(open_picture(path))
         cv2.dnn.blobFromImage(fit(image.pixels, (640, 640), 32, True).canvas, 1 / 128, mean=(127.5,) * 3)
 
     def usual() -> None:

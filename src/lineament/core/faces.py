@@ -203,7 +203,14 @@ class Faces:
         return f"Faces(n={len(self)}, scores={np.round(self.scores, 3).tolist()}, templates={self.templates})"
 
     def scaled(self, factor: float) -> "Faces":
-        """Boxes and points multiplied by `factor`: from a reduced picture to the full one."""
+        """Boxes and points in a picture `factor` times as large: from a reduced picture to the full one."""
         if factor == 1.0:
             return self
-        return replace(self, boxes=self.boxes * np.float32(factor), points=self.points * np.float32(factor))
+        return replace(self, boxes=rescaled(self.boxes, factor), points=rescaled(self.points, factor))
+
+
+def rescaled(coordinates: np.ndarray, factor: float) -> np.ndarray:
+    """Pixel coordinates in a picture `factor` times as large; centres of pixels correspond, not corners."""
+    if factor == 1.0:
+        return coordinates
+    return ((coordinates + 0.5) * factor - 0.5).astype(coordinates.dtype)

@@ -64,8 +64,10 @@ def test_columns_of_different_lengths_are_a_mistake():
 def test_scaled_moves_boxes_and_points_only():
     faces = make(2)
     bigger = faces.scaled(2.0)
-    assert np.allclose(bigger.boxes, faces.boxes * 2)
-    assert np.allclose(bigger.points, faces.points * 2)
+    # The centre of pixel 0 lies at 0.5 from the edge: twice as large, the same place has the coordinate 0.5.
+    assert np.allclose(bigger.boxes, (faces.boxes + 0.5) * 2 - 0.5)
+    assert np.allclose(bigger.points, (faces.points + 0.5) * 2 - 0.5)
+    assert np.allclose(bigger.scaled(0.5).points, faces.points, atol=1e-5)
     assert np.array_equal(bigger.scores, faces.scores)
     assert faces.scaled(1.0) is faces
 
