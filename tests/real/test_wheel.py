@@ -55,8 +55,8 @@ def test_the_wheel_is_pure(wheel: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("numpy", ["numpy>=2", "numpy<2"])
-def test_it_installs_without_a_compiler_and_works(wheel: Path, tmp_path: Path, numpy: str):
-    """Also complaint 20 of the InsightFace study (a compiler was needed) and 19 (numpy 1.26 and 2)."""
+def test_rows_19_and_20_it_installs_without_a_compiler_and_works(wheel: Path, tmp_path: Path, numpy: str):
+    """Rows 19 and 20 of the study of InsightFace: numpy 1.26 and 2 both work, and no compiler is needed."""
     home = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = str(home / "bin/python")
