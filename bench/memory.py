@@ -1,6 +1,6 @@
 """Is memory flat over thousands of pictures of mixed sizes?
 
-    python bench/memory.py                   # 5,000 pictures, about 10 minutes on two cores
+    python bench/memory.py                   # 5,000 pictures, about two minutes on two cores
     python bench/memory.py --pictures 600    # a short look
     python bench/memory.py --pack FOLDER     # another pack than the default one
 
