@@ -77,6 +77,12 @@ def make_templates(shared: Path, cache: Path) -> None:
     print(f"{len(names)} pictures, {failures} failures to acquire, {(found > 1).sum()} with several faces")
 
 
+def read_cache(cache: Path) -> dict[str, np.ndarray]:
+    """What `templates` wrote."""
+    with np.load(cache) as archive:
+        return dict(archive)
+
+
 def unit(raw: np.ndarray, views: Views) -> np.ndarray:
     """Unit templates (n, d); rows of NaN for failures to acquire."""
     vectors = raw[:, 0] if views == "one" else raw[:, 0] + raw[:, 1]
@@ -119,7 +125,7 @@ def best_threshold(similarity: np.ndarray, mated: np.ndarray) -> float:
 
 def view2(shared: Path, cache: Path) -> None:
     """Strict 10-fold accuracy: the threshold of each fold comes from the other nine."""
-    data = np.load(cache)
+    data = read_cache(cache)
     index = {name: i for i, name in enumerate(data["names"])}
     folds = read_pairs(shared / "data/lfw/pairs.txt")
     pairs = [pair for fold in folds for pair in fold]
@@ -156,7 +162,7 @@ def thresholds(cache: Path, output: Path, replicates: int = 1000) -> None:
     rate equals the target, by a bootstrap over people (both people of a pair are drawn), which the
     Clopper–Pearson bound, counting pairs as independent, does not see.
     """
-    data = np.load(cache)
+    data = read_cache(cache)
     recognizer = Recognizer()
     people = np.array([name.split("/")[0] for name in data["names"]])
     cards: list[Threshold] = []

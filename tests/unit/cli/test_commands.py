@@ -131,7 +131,7 @@ class TestEmbed:
             assert main(["embed", str(samples), "-o", str(tmp_path / f"t.{suffix}")]) == 0
         lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
         table = pq.read_table(tmp_path / "t.parquet")
-        arrays = np.load(tmp_path / "t.npz", allow_pickle=False)
+        arrays = arrays_of(tmp_path / "t.npz")
         embedded = [row for row in lines if row["template"]]
         assert len(embedded) == len(arrays["template"]) == 5
         assert table.column("path").to_pylist() == [row["path"] for row in lines]
@@ -184,3 +184,8 @@ class TestEmbed:
             assert json.loads(out.out)["photographs"] == 0
             assert "nothing to do" in out.err
         assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
