@@ -178,7 +178,7 @@ def floor(recognizer: Recognizer, paths: list[Path], faces: int, repeats: int) -
             canvas = fit(pixels, size, search.family.stride, fixed is None and search.settings.tight).canvas
             blob = cv2.dnn.blobFromImage(canvas)
             detection += best_cpu(lambda b=blob: detector.run(b), repeats)
-    side = recognizer.pack.card.model("recognition").size[0]  # type: ignore[union-attr]
+    side = recognizer.pack.card.model("recognition").size[0]  # type: ignore[union-attr]  (these packs have one)
     crop = np.random.default_rng(0).normal(0, 0.5, (1, 3, side, side)).astype(np.float32)
     embedding = best_cpu(lambda: embedder.run(crop), repeats) * faces / len(paths)
     return {

@@ -62,7 +62,7 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_only_the_known_libraries_are_loaded(imported: dict[str, object]) -> None:
-    loaded = set(imported["third"])  # type: ignore[call-overload]
+    loaded = set(imported["third"])  # type: ignore[call-overload]  (JSON: a list of names)
     assert loaded <= ALLOWED[str(imported["door"])]
     assert not loaded & FORBIDDEN
 

@@ -73,7 +73,7 @@ def make_recognizer(
         engine=engine,  # type: ignore[arg-type]  (click checked the choice)
         providers=providers or ("CPUExecutionProvider",),
         threads=threads,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]  (click checked the choice)
     )
     return Recognizer(model, runtime=runtime, settings=PartSettings(**settings))
 

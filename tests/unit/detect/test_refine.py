@@ -28,7 +28,7 @@ def test_points_come_closer_whatever_the_faces_size(squares: Any, scene: Any, si
 def test_clipping_a_box_does_not_move_the_points(squares: Any, scene: Any) -> None:
     """Where the box is cut for the caller must not change where the second look looks."""
 
-    class Wider(squares):  # type: ignore[misc]
+    class Wider(squares):  # type: ignore[misc]  (the base comes from a fixture)
         def candidates(self, canvas: np.ndarray, threshold: float) -> Any:
             from dataclasses import replace
 
