@@ -42,7 +42,7 @@ class Verdict:
     Attributes:
         decision: match, no_match, undecided or no_comparison.
         similarity: cosine, −1..1, or None when nothing was compared.
-        threshold: the measured boundary, or None when nothing was compared.
+        threshold: the boundary decided at, or that would have been when nothing was compared.
         a, b: the faces used, or None.
         model: the embedder.
         detector: name of the detector that found the faces.
