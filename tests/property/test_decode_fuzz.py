@@ -151,7 +151,7 @@ def main(number: int) -> None:
     table: dict[str, Counter[str]] = {name: Counter() for name in made}
 
     def work(name: str) -> None:
-        rng = random.Random(f"{SEED} {name}")  # noqa: S311
+        rng = random.Random(f"{SEED} {name}")  # noqa: S311  (mutations, not secrets)
         for index in range(-(-number // len(made))):
             data = mutate(made[name], rng)
             try:
@@ -181,10 +181,10 @@ def test_ten_thousand_damaged_files() -> None:
     assert done.stderr == ""
     result = json.loads(done.stdout)
     columns = sorted({reason for row in result["table"].values() for reason in row})
-    print()  # noqa: T201
+    print()  # noqa: T201  (the table, shown by -s)
     for name, row in result["table"].items():
-        print(f"{name:18}", *(f"{reason} {row.get(reason, 0)}" for reason in columns))  # noqa: T201
-    print(f"{result['seconds']:.1f} s of CPU, {result['grown_mib']:.0f} MiB more at the peak")  # noqa: T201
+        print(f"{name:18}", *(f"{reason} {row.get(reason, 0)}" for reason in columns))  # noqa: T201  (the table, shown by -s)
+    print(f"{result['seconds']:.1f} s of CPU, {result['grown_mib']:.0f} MiB more at the peak")  # noqa: T201  (the table, shown by -s)
     assert sum(sum(row.values()) for row in result["table"].values()) >= 10_000
     assert set(columns) <= REASONS
     assert all(len(row) > 2 for row in result["table"].values())

@@ -30,6 +30,7 @@ def unpack_models(archive: Path, folder: Path) -> tuple[str, ...]:
                 name = PurePosixPath(info.filename).name
                 with opened.open(info) as source, (folder / name).open("xb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
+    # zipfile says NotImplementedError of a compression it lacks, RuntimeError of an encrypted member.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise PackBroken(f"{archive} is not a readable zip ({error}); get the file again") from error
     except FileExistsError as error:
