@@ -129,8 +129,8 @@ def _show(output: Path, found: int, remaining: int, lost: list[str]) -> None:
     if not found:
         click.echo(f"{name}: no face was found, so the copy is unredacted. Look at it before you share it.")
     else:
-        count = "1 face" if found == 1 else f"{found} faces"
-        click.echo(f"{name}: {count} redacted. Check it before you share it.")
+        count = "1 place" if found == 1 else f"{found} places"
+        click.echo(f"{name}: {count} that may show a face redacted. Check it before you share it.")
     if remaining:
         what = "1 place still looks" if remaining == 1 else f"{remaining} places still look"
         click.echo(f"{name}: {what} like a face: try --style fill or a larger --margin.")
