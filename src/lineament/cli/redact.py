@@ -9,9 +9,10 @@ import numpy as np
 
 from lineament.cli import exits
 from lineament.cli.options import PHOTO, Finite, make_recognizer, recognizer_options
-from lineament.cli.pictures import encode_picture, write_bytes
+from lineament.cli.pictures import encode_picture
 from lineament.cli.streams import readable
 from lineament.core.errors import InvalidArgument
+from lineament.core.files import write_bytes
 from lineament.vision.decode import open_picture
 from lineament.vision.draw import LARGEST_MARGIN
 from lineament.vision.draw import redact as redact_pixels

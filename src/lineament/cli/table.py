@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lineament.cli.pictures import replacing
 from lineament.cli.streams import readable
 from lineament.core.faces import Quality
+from lineament.core.files import replacing
 from lineament.core.template import ModelId
 from lineament.pipeline.records import POINT_NAMES
 

@@ -23,6 +23,12 @@
     ├── TemplateMismatch             templates of two different models
     ├── ThresholdMissing             no measured threshold for this model at this rate
     ├── ThresholdMismatch            a threshold measured for another model or another task
+    ├── DatasetError                 data to evaluate on cannot be used
+    │   ├── DatasetInvalid           a file or folder is not laid out as its format says
+    │   ├── DatasetUnsafe            a file asks for code to be run
+    │   └── ScoresInvalid            similarities or labels from which nothing can be computed
+    ├── EvidenceInsufficient         too little data for the claim that was asked for
+    ├── GateFailed                   a measured result is not as good as was demanded
     ├── InvalidArgument              a parameter outside what it may be
     └── OutputFailed                 a result could not be written
 
@@ -176,6 +182,42 @@ class ThresholdMismatch(LineamentError):
     """The threshold was measured for another model, or for search instead of verification."""
 
     reason = "threshold_mismatch"
+
+
+class DatasetError(LineamentError):
+    """Data to evaluate on cannot be used."""
+
+    reason = "dataset_error"
+
+
+class DatasetInvalid(DatasetError):
+    """A file or folder is not laid out as its format says."""
+
+    reason = "dataset_invalid"
+
+
+class DatasetUnsafe(DatasetError):
+    """A file asks for code to be run: a pickle that names anything but plain data."""
+
+    reason = "dataset_unsafe"
+
+
+class ScoresInvalid(DatasetError):
+    """Similarities or labels from which nothing can be computed: NaN, wrong lengths, one class only."""
+
+    reason = "scores_invalid"
+
+
+class EvidenceInsufficient(LineamentError):
+    """Too little data for the claim that was asked for; the message says how much is needed."""
+
+    reason = "evidence_insufficient"
+
+
+class GateFailed(LineamentError):
+    """A measured result, at the pessimistic end of its interval, is not as good as was demanded."""
+
+    reason = "gate_failed"
 
 
 class InvalidArgument(LineamentError, ValueError):

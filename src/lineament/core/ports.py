@@ -1,5 +1,8 @@
 """Promises: what a detector, an embedder and an attribute model do, whoever wrote them."""
 
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -7,7 +10,7 @@ from jaxtyping import UInt8
 
 from lineament.core.crop import Crops
 from lineament.core.faces import Attributes, Faces
-from lineament.core.template import ModelId, Templates
+from lineament.core.template import ModelId, Template, Templates
 
 
 @runtime_checkable
@@ -54,4 +57,43 @@ class AttributeModel(Protocol):
 
     def describe(self, pixels: UInt8[np.ndarray, "h w 3"], faces: Faces) -> Attributes:
         """Columns for the faces of one RGB picture; only those of this task are filled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acquired:
+    """What became of one picture.
+
+    Attributes:
+        template: of the subject, or None: a failure to acquire.
+        reason: why there is none, a stable name such as `no_face`; empty otherwise.
+        message: the same for people.
+        score: of the detector, 0..1; NaN for crops.
+        quality: one number, larger is better: the raw norm of the template (MagFace, Meng et al. 2021, §3);
+            NaN without a template.
+    """
+
+    template: Template | None
+    reason: str = ""
+    message: str = ""
+    score: float = math.nan
+    quality: float = math.nan
+
+
+@runtime_checkable
+class Acquirer(Protocol):
+    """Turns encoded pictures into templates of the subject they show, whoever finds the face."""
+
+    @property
+    def model(self) -> ModelId:
+        """Identity of everything that shapes a template."""
+        ...
+
+    @property
+    def detector(self) -> str:
+        """Which detector finds the face; `aligned crops` when the pictures are crops already."""
+        ...
+
+    def acquire_many(self, sources: Iterable[bytes]) -> Iterator[Acquired]:
+        """One result per picture, in order; a picture that gives no template has a reason instead."""
         ...

@@ -1,0 +1,1 @@
+"""Readers of evaluation data: what lies in a file or folder, as names, labels and bytes."""
