@@ -6,9 +6,20 @@
  3  the command line is wrong           8  some items of a batch failed; the others are done
  4  a picture cannot be used            9  a result could not be written
 70  a fault of lineament itself       130  interrupted
+
+The commands that evaluate (`evaluate`, `calibrate`, `compare-models`, `report`) answer another question than
+"is it the same person", and 1 to 4 say something else there:
+
+ 0  done, every demand holds            3  too little data for what was asked
+ 2  the command line or the data wrong  4  a gate did not hold
 """
 
+from collections.abc import Sequence
+
 from lineament.core.errors import (
+    DatasetError,
+    EvidenceInsufficient,
+    GateFailed,
     ImageError,
     InvalidArgument,
     LineamentError,
@@ -29,6 +40,7 @@ DONE, NO_MATCH, UNDECIDED, USAGE, PARTIAL, FAULT, INTERRUPTED = 0, 1, 2, 3, 8, 7
 ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (ImageError, 4),
     (PointsDegenerate, 4),
+    (DatasetError, 4),
     (PackError, 5),
     (ModelOutputInvalid, 5),
     (TemplateInvalid, 5),
@@ -36,9 +48,24 @@ ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (RuntimeUnavailable, 6),
     (ThresholdMissing, 7),
     (ThresholdMismatch, 7),
+    (EvidenceInsufficient, 7),
+    (GateFailed, 7),
     (OutputFailed, 9),
     (InvalidArgument, USAGE),
     (LineamentError, FAULT),
+)
+
+BAD_INPUT, INSUFFICIENT, GATE = 2, 3, 4
+EVALUATING = frozenset({"evaluate", "calibrate", "compare-models", "report"})
+
+EVALUATION_ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
+    (DatasetError, BAD_INPUT),
+    (ImageError, BAD_INPUT),
+    (InvalidArgument, BAD_INPUT),
+    (TemplateMismatch, BAD_INPUT),
+    (EvidenceInsufficient, INSUFFICIENT),
+    (GateFailed, GATE),
+    *ERRORS,
 )
 
 DECISIONS: dict[Decision, int] = {
@@ -49,6 +76,17 @@ DECISIONS: dict[Decision, int] = {
 }
 
 
-def code_of(error: LineamentError) -> int:
-    """Exit code of an error: the first row of the table that it belongs to."""
-    return next(code for kind, code in ERRORS if isinstance(error, kind))
+def evaluates(arguments: Sequence[str]) -> bool:
+    """Whether a command line is one of those with codes of their own."""
+    return next((a for a in arguments if not a.startswith("-")), "") in EVALUATING
+
+
+def code_of(error: LineamentError, arguments: Sequence[str] = ()) -> int:
+    """Exit code of an error: the first row that it belongs to of the table for that command line."""
+    table = EVALUATION_ERRORS if evaluates(arguments) else ERRORS
+    return next(code for kind, code in table if isinstance(error, kind))
+
+
+def usage_code(arguments: Sequence[str]) -> int:
+    """Exit code of a command line that cannot be understood."""
+    return BAD_INPUT if evaluates(arguments) else USAGE

@@ -14,6 +14,10 @@ from lineament.core.errors import LineamentError, OutputFailed
 
 COMMANDS = {
     "compare": "Are these two photographs of the same person?",
+    "evaluate": "Measure a model on benchmarks, folders of people, or scores.",
+    "calibrate": "Measure a threshold, or say how much data it needs.",
+    "compare-models": "Is one model better than another, on the same data?",
+    "report": "Turn the record of an evaluation into a page.",
     "detect": "Find faces; draw or list them.",
     "embed": "Turn a folder of photographs into templates.",
     "models": "List, install, verify and remove model packs.",
@@ -31,7 +35,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(f"lineament.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"lineament.cli.{name}"), name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -47,6 +52,8 @@ def cli() -> None:
     Exit codes: 0 match or done, 1 no match, 2 undecided or no usable face, 3 wrong
     command line, 4 unusable picture, 5 model pack, 6 engine not here, 7 no measured
     threshold, 8 part of a batch failed, 9 cannot write, 70 our fault, 130 interrupted.
+    For evaluate, calibrate, compare-models and report: 0 done, 2 bad input, 3 too
+    little data, 4 a gate did not hold, 5 and above as before.
     """
 
 
@@ -68,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         result: Any = cli.main(args=arguments, prog_name="lineament", standalone_mode=False)
         return result if isinstance(result, int) else exits.DONE
@@ -78,13 +86,13 @@ def _run(arguments: list[str] | None) -> int:
             _report("usage", wrong.format_message(), arguments)
         else:
             wrong.show()
-        return exits.USAGE
+        return exits.usage_code(given)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return exits.INTERRUPTED
     except LineamentError as error:
         _report(error.reason, error.message, arguments)
-        return exits.code_of(error)
+        return exits.code_of(error, given)
     except SystemExit:  # how click answers a broken pipe anywhere, with 1, which here means "no match"
         _report("output_failed", "a pipe or connection broke while it was written to", arguments)
         return exits.code_of(OutputFailed(""))

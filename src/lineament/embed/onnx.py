@@ -7,7 +7,7 @@ from jaxtyping import Float32, UInt8
 from lineament.core.crop import Crops
 from lineament.core.errors import InvalidArgument, ModelOutputInvalid
 from lineament.core.template import ModelId, Templates
-from lineament.packs.card import ModelCard, Precision, Views
+from lineament.packs.card import VIEWS, ModelCard, Precision, Views
 from lineament.runtime.session import Session, finite
 
 # Above this, larger batches gain nothing on a processor and only cost memory (measured in bench/).
@@ -22,7 +22,8 @@ class OnnxEmbedder:
         session: runs it.
         name: for the `ModelId`, for example `opencv-zoo/sface`.
         views: `one`, or `mirrored_sum`: raw outputs of the crop and of its mirror image are added, as
-            published evaluations do (Deng et al. 2019, §3; twice the work).
+            published evaluations do (Deng et al. 2019, §3; twice the work); `mirrored_unit_sum`: unit vectors
+            are added.
         precision: what the session calculates in.
     """
 
@@ -34,8 +35,8 @@ class OnnxEmbedder:
         views: Views = "one",
         precision: Precision = "fp32",
     ) -> None:
-        if views not in ("one", "mirrored_sum"):
-            raise InvalidArgument(f"views is one or mirrored_sum, not {views!r}")
+        if views not in VIEWS:
+            raise InvalidArgument(f"views is one of {', '.join(VIEWS)}, not {views!r}")
         self.card = card
         self.session = session
         self.views = views
@@ -85,6 +86,8 @@ class OnnxEmbedder:
         raw = self._run(pixels)
         if self.views == "mirrored_sum":
             raw = raw + self._run(pixels[:, :, ::-1])
+        elif self.views == "mirrored_unit_sum":
+            raw = _unit(raw) + _unit(self._run(pixels[:, :, ::-1]))
         return raw
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
@@ -102,3 +105,9 @@ class OnnxEmbedder:
                 f"{(len(pixels), self.card.dimension)}: its card is wrong, import the pack again"
             )
         return output
+
+
+def _unit(raw: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
+    # A zero output is refused later, by Templates, with a sentence.
+    return (raw / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)

@@ -138,7 +138,11 @@ class Run:
             if body.pop("schema") != SCHEMA or body["kind"] not in KINDS:
                 raise ValueError(f"its schema is not {SCHEMA}")
             beside = body.pop("arrays", None)
-            values: dict[str, Any] = {**body, "system": System(**body["system"]), "data": Data(**body["data"])}
+            values: dict[str, Any] = {
+                **body,
+                "system": System(**body["system"]),
+                "data": Data(**body["data"]),
+            }
             run = cls(**values)
         except OSError as error:
             raise DatasetInvalid(f"cannot read {path}: {error.strerror or error}") from error

@@ -21,7 +21,8 @@ SCHEMA = 1
 
 Task = Literal["detection", "recognition", "landmarks_106", "landmarks_68", "gender_age"]
 TASKS: tuple[Task, ...] = ("detection", "recognition", "landmarks_106", "landmarks_68", "gender_age")
-Views = Literal["one", "mirrored_sum"]
+Views = Literal["one", "mirrored_sum", "mirrored_unit_sum"]
+VIEWS: tuple[Views, ...] = ("one", "mirrored_sum", "mirrored_unit_sum")
 Precision = Literal["fp32", "bf16", "int8"]
 
 
@@ -71,7 +72,8 @@ class ModelCard:
 
         Args:
             name: for people.
-            views: `mirrored_sum` adds the mirrored crop's raw output, as published evaluations do.
+            views: `mirrored_sum` adds the mirrored crop's raw output, as published evaluations do;
+                `mirrored_unit_sum` adds unit vectors.
             precision: arithmetic of the runtime; lower precision makes other templates.
         """
         what: dict[str, Any] = {
@@ -85,7 +87,9 @@ class ModelCard:
             "precision": precision,
         }
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-        suffix = ("" if views == "one" else "+mirror") + ("" if precision == "fp32" else f"+{precision}")
+        suffix = {"one": "", "mirrored_sum": "+mirror", "mirrored_unit_sum": "+mirror-unit"}[views] + (
+            "" if precision == "fp32" else f"+{precision}"
+        )
         return ModelId(name + suffix, digest)
 
 

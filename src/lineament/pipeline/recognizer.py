@@ -110,6 +110,8 @@ class Recognizer:
         card = self.pack.card.model("recognition")
         if limits.norm is not None or card is None or not card.smallest_norm:
             return limits
+        if self.settings.views == "mirrored_unit_sum":
+            return limits  # the length of a sum of unit vectors says nothing about the face
         views = 1.0 if self.settings.views == "one" else MIRRORED_NORM
         return replace(limits, norm=card.smallest_norm * views)
 

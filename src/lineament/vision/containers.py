@@ -16,6 +16,15 @@ from lineament.vision.orient import exif_mark, known_mark
 
 READABLE: Final = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF, BMP, JPEG 2000 or PNM"
 
+PICTURE_SUFFIXES: Final = frozenset(
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jpe", "png", "webp", "avif", "heic", "heif"),
+        *("tif", "tiff", "gif", "bmp", "jp2", "ppm", "pgm"),
+    )
+)
+"""What photographs are called; anything else in a folder is looked into before it is called one."""
+
 # Enough pages or frames to count; a file with more is reported as having this many.
 _MOST_PAGES: Final = 1000
 _HEIC_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
