@@ -10,6 +10,7 @@ import numpy as np
 
 from lineament.cli.evaluate.options import source_options
 from lineament.cli.evaluate.people import People, compare_all, people_of
+from lineament.cli.evaluate.scores import compared_of
 from lineament.cli.evaluate.source import Source, made_templates, make_source
 from lineament.cli.options import PHOTO, Finite, recognizer_options
 from lineament.core.errors import InvalidArgument
@@ -135,19 +136,14 @@ def _origin(source: Source, people: People, name: str, excluded: int) -> Origin:
 
 def _of_scores(file: Path, fmr: tuple[float, ...], values: dict[str, Any]) -> list[Threshold]:
     table = read_scores(file)
-    digest = values["model_digest"] or table.digest
+    digest = values["model_digest"] or table.model_digest
     if not digest:
         raise InvalidArgument(
             f"{file} does not say which model made its similarities, and a threshold belongs to one: give "
             "--model-digest (`lineament models show PACK` has it)"
         )
-    known = table.subject_a is not None and table.subject_b is not None
-    subjects, numbers = 0, None
-    if known:
-        names = [*(table.subject_a or ()), *(table.subject_b or ())]
-        unique, number = np.unique(names, return_inverse=True)
-        numbers, subjects = np.stack(np.split(number, 2), axis=1), len(unique)
-    scores = Scores.of(table.similarity, table.mated, subjects=numbers, policy="exclude")
+    compared = compared_of(table)
+    scores = Scores.of(table.similarity, table.mated, subjects=compared.subjects, policy="exclude")
     if (np.abs(table.similarity[np.isfinite(table.similarity)]) > 1.0 + 1e-6).any():
         raise InvalidArgument(f"{file} holds similarities beyond −1..1: cards are for cosines")
     failed = int(np.isnan(table.similarity).sum())
@@ -155,7 +151,7 @@ def _of_scores(file: Path, fmr: tuple[float, ...], values: dict[str, Any]) -> li
         model=ModelId(table.model or "named by its digest", digest),
         detector="",
         dataset=values["name"] or file.stem,
-        subjects=subjects or 1,
+        subjects=len(table.subjects) or 1,
         remarks=f"{failed} failed comparisons left out; similarities read from a table",
     )
     return [

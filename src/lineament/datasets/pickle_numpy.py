@@ -168,7 +168,8 @@ def _filled(array: Array, shape: tuple[Plain, ...], kind: Kind, data: Span, sour
 
 def _scalar(kind: Kind, data: Span, source: Source) -> int:
     size, signed = _KINDS[kind.code]
-    if data.text or data.size > 4 * size:
+    # Written with escapes, a byte takes six characters.
+    if data.text or data.size > 6 * size:
         raise source.invalid("a number that is too long")
     written = source.bytes_of(data)
     if len(written) != size:

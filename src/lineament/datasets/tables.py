@@ -124,13 +124,16 @@ def split_rows(text: str, delimiter: str | None, path: Path) -> list[tuple[int, 
         return [(number, line.split()) for number, line in lines if line.strip()]
     reader = csv.reader(text.split("\n"), delimiter=delimiter, strict=True)
     rows: list[tuple[int, list[str]]] = []
+    # A row is named by its first line: a quote that does not close swallows all that follow.
+    line = 1
     try:
         for fields in reader:
             stripped = [field.strip() for field in fields]
             if any(stripped):
-                rows.append((reader.line_num, stripped))
+                rows.append((line, stripped))
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise DatasetInvalid(f"{path}, line {reader.line_num}: {error}; look at its quotes") from error
+        raise DatasetInvalid(f"{path}, line {line}: {error}; look at its quotes") from error
     return rows
 
 

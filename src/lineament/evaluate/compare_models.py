@@ -124,7 +124,8 @@ class _Measured:
         found = [self._tar(rate, reached, of, mated) for rate in rates]
         if self.correct is not None and self.correct_units is not None:
             # Both pictures of a mated pair are of one person, who counts once.
-            w = np.where(self.label, draw[self.correct_units[:, 0]], draw[self.correct_units].prod(axis=1))
+            label = np.asarray(self.label)
+            w = np.where(label, draw[self.correct_units[:, 0]], draw[self.correct_units].prod(axis=1))
             found.append(float(w[self.correct].sum() / w.sum()) if w.sum() else float("nan"))
         return found
 

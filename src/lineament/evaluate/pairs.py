@@ -64,15 +64,15 @@ class Compared:
     def without_failures(self) -> "Compared":
         """Only pairs of which both samples gave a template."""
         keep = np.flatnonzero(~np.isnan(self.similarity))
-        take = lambda column: None if column is None else column[keep]  # noqa: E731
         a, b = self.names
+        chosen = keep.tolist()
         return Compared(
             self.similarity[keep],
             self.mated[keep],
-            take(self.fold),
-            take(self.subjects),
-            take(self.quality),
-            ([a[i] for i in keep], [b[i] for i in keep]) if a else ((), ()),
+            None if self.fold is None else self.fold[keep],
+            None if self.subjects is None else self.subjects[keep],
+            None if self.quality is None else self.quality[keep],
+            ([a[i] for i in chosen], [b[i] for i in chosen]) if a else ((), ()),
             None if self.vectors is None else (self.vectors[0][keep], self.vectors[1][keep]),
         )
 

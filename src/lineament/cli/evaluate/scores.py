@@ -1,6 +1,5 @@
 """`lineament evaluate scores`: similarities from anywhere."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def scores(file: Path, threshold_card: Path | None, **values: Any) -> int:
     failed = np.isnan(table.similarity)
     data = Data(
         name=options.name or file.stem,
-        digest=_digest(table, compared),
+        digest=table.digest,
         subjects=None if compared.subjects is None else len(np.unique(compared.subjects)),
         mated=int(table.mated.sum()),
         nonmated=int((~table.mated).sum()),
@@ -50,10 +49,9 @@ def scores(file: Path, threshold_card: Path | None, **values: Any) -> int:
         mated_failed=int((failed & table.mated).sum()),
         nonmated_failed=int((failed & ~table.mated).sum()),
     )
-    system = System(model=table.model, digest=table.digest, score="as in the table")
-    run = Run(
-        "scores", system, data, sections.results, sections.curves, notes=[*sections.notes, *table.notes]
-    )
+    system = System(model=table.model, digest=table.model_digest, score="as in the table")
+    negated = ["The table holds distances; similarities are their negatives."] if table.negated else []
+    run = Run("scores", system, data, sections.results, sections.curves, notes=[*sections.notes, *negated])
     run.arrays.update({"similarity": table.similarity, "label": table.mated})
     if compared.subjects is not None:
         run.arrays["subject"] = compared.subjects
@@ -64,17 +62,8 @@ def compared_of(table: ScoreTable) -> Compared:
     """A table of similarities as a list of pairs."""
     subjects = None
     if table.subject_a is not None and table.subject_b is not None:
-        _, number = np.unique([*table.subject_a, *table.subject_b], return_inverse=True)
-        subjects = np.stack(np.split(number, 2), axis=1)
+        subjects = np.stack([table.subject_a, table.subject_b], axis=1)
     quality = None
     if table.quality_a is not None and table.quality_b is not None:
         quality = np.stack([table.quality_a, table.quality_b], axis=1)
     return Compared(table.similarity, table.mated, table.fold, subjects, quality)
-
-
-def _digest(table: ScoreTable, compared: Compared) -> str:
-    """Of labels and subjects, so that two models' tables over the same comparisons can be matched."""
-    digest = hashlib.sha256(np.ascontiguousarray(table.mated))
-    for column in (table.subject_a, table.subject_b):
-        digest.update("\n".join(column or ()).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
