@@ -186,7 +186,7 @@ def test_folds_of_insightface() -> None:
 
 
 def synthetic_pairs(seed: int, n: int = 6000, d: int = 512, noise: float = 2.35) -> tuple[np.ndarray, ...]:
-    """Unit embeddings (n, d) of both sides and labels (n,), ten folds of first mated, then non-mated pairs."""
+    """Unit embeddings (n, d) of both sides and labels (n,), ten folds, each with the mated pairs first."""
     random = np.random.default_rng(seed)
     mated = np.tile(np.repeat([True, False], n // 20), 10)
     person = random.normal(size=(n, d))

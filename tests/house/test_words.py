@@ -157,4 +157,6 @@ def test_no_weights_and_no_photographs_are_in_the_repository() -> None:
     places = [REPOSITORY / name for name in ("src", "docs", "tests", "bench", "scripts")]
     kinds = {".onnx", ".pth", ".pt", ".npz", ".tflite", ".jpg", ".jpeg", ".png", ".webp", ".zip", ".bin"}
     found = [str(p) for place in places for p in place.rglob("*") if p.suffix.lower() in kinds]
-    assert found == []
+    # Templates of nobody: random vectors, and what arcface_torch's evaluation made of them.
+    synthetic = {str(REPOSITORY / "tests" / "golden" / "verification_parity.npz")}
+    assert [path for path in found if path not in synthetic] == []

@@ -1,4 +1,4 @@
-"""The floor rule against scikit-learn's curve and against its own promises, on similarities with many ties."""
+"""The floor rule against scikit-learn's curve and its own promises, on similarities with many ties."""
 
 from fractions import Fraction
 

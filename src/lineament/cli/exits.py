@@ -6,12 +6,6 @@
  3  the command line is wrong           8  some items of a batch failed; the others are done
  4  a picture cannot be used            9  a result could not be written
 70  a fault of lineament itself       130  interrupted
-
-The commands that evaluate (`evaluate`, `calibrate`, `compare-models`, `report`) answer another question than
-"is it the same person", and 1 to 4 say something else there:
-
- 0  done, every demand holds            3  too little data for what was asked
- 2  the command line or the data wrong  4  a gate did not hold
 """
 
 from collections.abc import Sequence
@@ -55,6 +49,8 @@ ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (LineamentError, FAULT),
 )
 
+# The commands that evaluate answer another question than "is it the same person", and have codes of their own
+# under 5: the command line or the data are wrong, too little data for what was asked, a gate did not hold.
 BAD_INPUT, INSUFFICIENT, GATE = 2, 3, 4
 EVALUATING = frozenset({"evaluate", "calibrate", "compare-models", "report"})
 

@@ -120,7 +120,9 @@ def read_bin(path: Path) -> tuple[Pairs, BinPictures]:
             raise DatasetInvalid(f"{path} has more than {MAX_FILE_BYTES >> 30} GiB: split it")
         with path.open("rb") as stream:
             if stream.read(4) == b"PK\x03\x04":
-                raise DatasetInvalid(f"{path} is not a pair file but a zip: read it as pictures or as an archive")
+                raise DatasetInvalid(
+                    f"{path} is not a pair file but a zip: read it as pictures or as an archive"
+                )
             stream.seek(0)
             source = Source(stream, size, MAX_PICTURE_BYTES, str(path))
             pictures, labels = _parts(read_plain(source), source)

@@ -5,7 +5,7 @@ array. What numpy writes for those is a handful of names, listed here; every oth
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias, Union
+from typing import Any, Final, TypeAlias
 
 from lineament.core.errors import DatasetUnsafe
 from lineament.datasets.pickle_bytes import Source, Span
@@ -60,8 +60,8 @@ class Array:
     data: Span | None = None
 
 
-Plain: TypeAlias = Union[bool, int, Span, Name, Kind, Array, "list[Plain]", "tuple[Plain, ...]", None]
-"""Everything a pair file can be made of."""
+Plain: TypeAlias = bool | int | Span | Name | Kind | Array | list[Any] | tuple[Any, ...] | None
+"""Everything a pair file can be made of; lists and tuples hold the same again."""
 
 
 def named(module: str, name: str, file: str) -> Name:

@@ -156,7 +156,7 @@ class Machine:
         values = self.pop_to_mark()
         self.top_list().extend(values)
 
-    def top_list(self) -> "list[Plain]":
+    def top_list(self) -> list[Plain]:
         """The list on top of the stack, which stays there."""
         target = self.pop()
         if not isinstance(target, list):

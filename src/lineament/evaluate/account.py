@@ -1,5 +1,7 @@
 """What is kept of a comparison of all pairs while its tiles go by."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -23,8 +25,26 @@ HOLE = np.float32(-2)
 LOWEST = np.float32(-1.5)
 """Between holes and similarities."""
 
-CHUNK = 1 << 18
-"""Similarities that are looked at together when many are above the floor."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What is in one tile.
+
+    Attributes:
+        number: of the tile.
+        mated, mated_keys: float32 and int64 (m,), its mated similarities and their pairs.
+        counts: int64 (BINS,) of its non-mated similarities.
+        sums: sum and sum of squares of its non-mated similarities.
+        values, keys: float32 and int64 (k,), those that may be among the largest, and their pairs.
+    """
+
+    number: int
+    mated: np.ndarray
+    mated_keys: np.ndarray
+    counts: np.ndarray
+    sums: tuple[float, float]
+    values: np.ndarray
+    keys: np.ndarray
 
 
 class Account:
@@ -53,22 +73,36 @@ class Account:
         self.by_cell = np.zeros((len(plan.cells), BINS // COARSE), np.int64)
         self.moments = np.zeros(2)
 
-    def add(self, number: int, block: np.ndarray) -> None:
-        """Take in the similarities of tile `number`, float32, C-contiguous; they are overwritten.
+    def look(self, number: int, block: np.ndarray) -> Found:
+        """What is in tile `number`; changes nothing here, so that several threads may look at a time.
+
+        Args:
+            number: of the tile.
+            block: its similarities, float32, C-contiguous; overwritten.
 
         Raises:
             ScoresInvalid: a similarity is not a number from −1 to 1.
         """
+        mated, mated_keys, expected = self._take_mated(number, block)
+        counts, sums = _count(block, expected)
+        values, keys = self._candidates(self._plan.tiles[number], block)
+        return Found(number, mated, mated_keys, counts, sums, values, keys)
+
+    def add(self, found: Found) -> None:
+        """Take in what was found in the next tile."""
         self.whole = False
-        tile = self._plan.tiles[number]
-        expected = self._take_mated(number, block)
-        self._count(tile, block, expected)
-        self._offer(tile, block)
-        self.done = number + 1
+        place = slice(self.mated_filled, self.mated_filled + len(found.mated))
+        self.mated[place], self.mated_keys[place] = found.mated, found.mated_keys
+        self.mated_filled = place.stop
+        self.histogram += found.counts
+        self.by_cell[self._plan.tiles[found.number].cell] += coarse(found.counts)
+        self.moments += found.sums
+        self.largest.offer(found.values, found.keys)
+        self.done = found.number + 1
         self.whole = True
 
-    def _take_mated(self, number: int, block: np.ndarray) -> int:
-        """Gather mated similarities and leave holes for them; how many non-mated ones remain."""
+    def _take_mated(self, number: int, block: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Mated similarities and their pairs, leaving holes; and how many non-mated ones remain."""
         tile = self._plan.tiles[number]
         if tile.diagonal:
             block[np.tri(len(block), dtype=np.bool_)] = HOLE
@@ -78,39 +112,24 @@ class Account:
         values = block[rows, columns]
         block[rows, columns] = HOLE
         good = values != HOLE
-        values, keys = values[good], self._keys(tile, rows[good], columns[good])
-        place = slice(self.mated_filled, self.mated_filled + len(values))
-        self.mated[place], self.mated_keys[place] = values, keys
-        self.mated_filled += len(values)
-        return tile.pairs - len(left_out[0]) - len(values)
+        keys = self._keys(tile, rows[good], columns[good])
+        return values[good], keys, tile.pairs - len(left_out[0]) - len(keys)
 
-    def _count(self, tile: Tile, block: np.ndarray, expected: int) -> None:
-        """Histogram and moments."""
-        counts = bin_counts(block)
-        if counts.sum() != expected:
-            raise ScoresInvalid(
-                f"{expected - int(counts.sum())} of {expected} similarities are not numbers from −1 to 1: "
-                "something changed the templates while they were compared; compare again"
-            )
-        holes = block.size - expected
-        self.histogram += counts
-        self.by_cell[tile.cell] += coarse(counts)
-        self.moments[0] += cv2.sumElems(block)[0] - holes * float(HOLE)
-        self.moments[1] += cv2.norm(block, cv2.NORM_L2SQR) - holes * float(HOLE) ** 2
-
-    def _offer(self, tile: Tile, block: np.ndarray) -> None:
-        """Pass on what may be among the largest."""
+    def _candidates(self, tile: Tile, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Non-mated similarities that may be among the largest, and their pairs."""
+        # The floor may rise meanwhile: then a few too many are found, and dropped later.
         floor = max(self.largest.floor, LOWEST)
         if block.max() < floor:
-            return
+            return np.empty(0, np.float32), np.empty(0, np.int64)
         flat = block.reshape(-1)
         hits = np.flatnonzero(flat >= floor)
-        for start in range(0, len(hits), CHUNK):
-            some = hits[start : start + CHUNK]
-            # The floor has risen with the chunks before.
-            some = some[flat[some] >= self.largest.floor]
-            rows, columns = np.divmod(some, block.shape[1])
-            self.largest.offer(flat[some], self._keys(tile, rows, columns))
+        values = flat[hits]
+        count = self.largest.count
+        if len(hits) > 2 * count:
+            good = values >= np.partition(values, len(values) - count)[-count]
+            hits, values = hits[good], values[good]
+        rows, columns = np.divmod(hits, block.shape[1])
+        return values, self._keys(tile, rows, columns)
 
     def _keys(self, tile: Tile, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         order = self._plan.order
@@ -141,6 +160,21 @@ class Account:
         self.histogram[:] = state["histogram"]
         self.by_cell[:] = state["by_cell"]
         self.moments[:] = state["moments"]
+
+
+def _count(block: np.ndarray, expected: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """Counts by bin, and sum and sum of squares, of a tile that has `expected` similarities beside holes."""
+    counts = bin_counts(block)
+    if counts.sum() != expected:
+        raise ScoresInvalid(
+            f"{expected - int(counts.sum())} of {expected} similarities are not numbers from −1 to 1: "
+            "something changed the templates while they were compared; compare again"
+        )
+    hole, holes = float(HOLE), block.size - expected
+    return counts, (
+        cv2.sumElems(block)[0] - holes * hole,
+        cv2.norm(block, cv2.NORM_L2SQR) - holes * hole**2,
+    )
 
 
 def bin_counts(values: np.ndarray) -> np.ndarray:

@@ -7,9 +7,12 @@ to `keep` are then exact, as if all had been sorted.
 """
 
 import hashlib
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -17,12 +20,14 @@ import numpy as np
 from jaxtyping import Int
 
 from lineament.core.errors import InvalidArgument, ScoresInvalid, TemplateInvalid
-from lineament.evaluate.account import LIMIT, Account, bin_counts
+from lineament.evaluate.account import LIMIT, Account, Found, bin_counts
 from lineament.evaluate.cells import Cell, cells_of
 from lineament.evaluate.checkpoint import Checkpoint
 from lineament.evaluate.tiles import Plan, Rule, plan
 from lineament.metrics.operating import allowed
 from lineament.metrics.scores import Histogram, Scores
+from lineament.runtime.options import processors
+from lineament.runtime.products import Products
 
 Progress = Callable[[int, int], None]
 """Called with the pairs compared so far and the pairs there are."""
@@ -32,6 +37,9 @@ UNIT = 1e-3
 
 MAX_KEPT = 1 << 28
 """Similarities that are kept at most: 3 GiB with their pairs."""
+
+MAX_WORKERS = 8
+"""Threads at most, with a tile each."""
 
 MAX_BLOCK = 4096
 """Edge of a tile at most: OpenCV counts its 2²⁴ similarities exactly, and no more."""
@@ -79,7 +87,7 @@ def all_pairs(
         group: (n,) whole numbers, for an account by pair of groups; a subject may be in several.
         rule: `same_group` compares within groups only.
         exclude: (k, 2) rows of pairs that are left out of everything: known label errors, for example.
-        block: edge of a tile, up to 4096; two tiles of float32 are in memory.
+        block: edge of a tile, up to 4096; one tile of float32 is in memory per processor, for up to 8.
         checkpoint: file to save to every half minute and at Ctrl-C, and to go on from; deleted at the end.
         progress: called after every tile.
 
@@ -159,51 +167,51 @@ def _check_size(count: int, tiles: Plan) -> None:
         )
 
 
-class _Products:
-    """Similarities of tiles, computed into two buffers in turn."""
+class _Worker(threading.local):
+    """What each thread has of its own: a product, a buffer, and the rows it used last."""
 
-    def __init__(self, vectors: np.ndarray, tiles: Plan) -> None:
-        self._vectors, self._tiles = vectors, tiles
-        size = max((t.shape[0] * t.shape[1] for t in tiles.tiles), default=0)
-        self._buffers = [np.empty(size, np.float32) for _ in range(2)]
-        self._left: tuple[int, np.ndarray] | None = None
+    def __init__(self, vectors: np.ndarray, tiles: Plan, account: Account) -> None:
+        self._vectors, self._tiles, self._account = vectors, tiles, account
+        self._products = Products()
+        self._buffer = np.empty(max(t.shape[0] * t.shape[1] for t in tiles.tiles), np.float32)
+        self._left = -1, np.empty(0, np.float32)
 
-    def tile(self, number: int) -> np.ndarray:
-        """(rows, columns) similarities; valid until the tile after the next."""
+    def look(self, number: int) -> Found:
+        """What is in a tile."""
         tile = self._tiles.tiles[number]
-        if self._left is None or self._left[0] != tile.top:
+        if self._left[0] != tile.top:
             self._left = tile.top, self._rows(tile.top, tile.bottom)
         rows, columns = tile.shape
-        block = self._buffers[number % 2][: rows * columns].reshape(rows, columns)
-        return np.matmul(self._left[1], self._rows(tile.left, tile.right).T, out=block)
+        block = self._buffer[: rows * columns].reshape(rows, columns)
+        self._products.into(self._left[1], self._rows(tile.left, tile.right), block)
+        return self._account.look(number, block)
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         rows = self._tiles.order[start:stop]
         straight = bool((np.diff(rows) == 1).all())
         part = self._vectors[rows[0] : rows[-1] + 1] if straight else self._vectors[rows]
-        return np.asarray(part, np.float32)
+        return np.ascontiguousarray(part, np.float32)
 
 
 def _compare(
     vectors: np.ndarray, tiles: Plan, account: Account, saved: Checkpoint | None, progress: Progress | None
 ) -> None:
-    """Add all tiles that are not yet in the account.
+    """Add all tiles that are not yet in the account, in order.
 
-    The next tile is computed while the last one is looked at. Both happen on threads that Ctrl-C does not
-    reach, so that it finds the account with whole tiles only.
+    Everything happens on threads that Ctrl-C does not reach, so that it finds the account with whole tiles.
     """
-    products = _Products(vectors, tiles)
-    total = sum(t.pairs for t in tiles.tiles)
-    done = sum(t.pairs for t in tiles.tiles[: account.done])
-    last = len(tiles.tiles)
+    sizes = [t.pairs for t in tiles.tiles]
+    total, done = sum(sizes), sum(sizes[: account.done])
+    ahead = min(processors(), MAX_WORKERS)
+    numbers = iter(range(account.done, len(sizes)))
     try:
-        with ThreadPoolExecutor(2, "all-pairs") as pool:
-            coming = pool.submit(products.tile, account.done) if account.done < last else None
-            for number in range(account.done, last):
-                block = coming.result() if coming is not None else products.tile(number)
-                coming = pool.submit(products.tile, number + 1) if number + 1 < last else None
-                pool.submit(account.add, number, block).result()
-                done += tiles.tiles[number].pairs
+        with ThreadPoolExecutor(ahead, "tiles") as workers, ThreadPoolExecutor(1, "account") as keeper:
+            worker = _Worker(vectors, tiles, account)
+            coming = deque(workers.submit(worker.look, n) for n in islice(numbers, ahead + 1))
+            while coming:
+                keeper.submit(account.add, coming.popleft().result()).result()
+                coming.extend(workers.submit(worker.look, n) for n in islice(numbers, 1))
+                done += sizes[account.done - 1]
                 if saved is not None:
                     saved.save_when_due(account)
                 if progress is not None:

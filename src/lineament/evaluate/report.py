@@ -74,7 +74,7 @@ def html(run: Run, *, title: str = "", thumbnails: Pictures | None = None, worst
         _section("Items of ISO/IEC 19795-1", report_tables.words(_items(view))),
     ]
     style = Markup(files("lineament.evaluate").joinpath("data/report.css").read_text("utf-8"))
-    body = joined([tag("h1", heading), tag("p", headline(view), class_="lead"), *sections], "\n")
+    body = joined([tag("h1", heading), tag("p", headline(view), class_="lead"), *sections], Markup("\n"))
     head = joined(
         [
             Markup(
@@ -117,7 +117,7 @@ def headline(view: View) -> str:
     attack = view.results.block("attack")
     if attack is not None:
         worst, real = attack.number("apcer_worst"), attack.number("bpcer")
-        return f"The worst kind of attack passes in {percent(worst)}, real people are refused in {percent(real)}."
+        return f"The worst attack passes in {percent(worst)}, real people are refused in {percent(real)}."
     return f"{who}, measured on {view.data.text('name')}."
 
 

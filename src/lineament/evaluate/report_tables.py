@@ -39,7 +39,7 @@ def accuracy(view: View) -> Markup | None:
     mean, error, spread = block.number("mean"), block.number("standard_error"), block.number("spread")
     interval = block.interval("interval")
     if error is None:
-        text = f"{percent(mean)}, standard deviation over folds (ddof 0) {percent(spread)}, as insightface computes it"
+        text = f"{percent(mean)}, standard deviation over folds {percent(spread)}, as insightface has it"
     else:
         text = f"{percent(mean)} ± {percent(error)} (mean and standard error over folds)"
         text += f"; {block.text('interval_method')}: {interval_words(interval)}"
@@ -55,7 +55,7 @@ def verification(view: View) -> Markup | None:
     points = [(round_percent(p.number("target") or 0.0), p) for p in block.blocks("points")]
     deployed = block.block("deployed")
     if deployed is not None:
-        points.append((f"deployed: {deployed.text('name')}", deployed))
+        points.append(("deployed", deployed))
     columns = [
         "FMR asked for",
         "threshold",

@@ -72,7 +72,7 @@ def s_norm(
         ScoresInvalid, InvalidArgument: as `z_norm`.
     """
     z = z_norm(similarity, reference_cohort, ddof, floor)
-    return (z + t_norm(similarity, probe_cohort, ddof, floor)) / 2
+    return np.asarray((z + t_norm(similarity, probe_cohort, ddof, floor)) / 2)
 
 
 def as_norm(
@@ -136,4 +136,4 @@ def _normalised(similarity: np.ndarray | float, cohort: np.ndarray, ddof: int, f
             "probes by references give (g, c) for references and (p, 1, c) for probes"
         )
     deviation = np.maximum(cohort.std(axis=-1, ddof=ddof), floor)
-    return (similarity - cohort.mean(axis=-1)) / deviation
+    return np.asarray((similarity - cohort.mean(axis=-1)) / deviation)

@@ -112,7 +112,7 @@ class Logistic:
 
     def llr(self, similarity: np.ndarray | float) -> np.ndarray:
         """Natural-log likelihood ratio of each similarity, in its shape."""
-        return self.a * np.asarray(similarity, np.float64) + self.b
+        return np.asarray(self.a * np.asarray(similarity, np.float64) + self.b)
 
     def probability(self, similarity: np.ndarray | float, prior: float) -> np.ndarray:
         """Probability that the two are the same person.
@@ -127,7 +127,7 @@ class Logistic:
         """
         from scipy.special import expit
 
-        return expit(self.llr(similarity) + _logit(prior))
+        return np.asarray(expit(self.llr(similarity) + _logit(prior)))
 
 
 def fit_logistic(mated: np.ndarray, nonmated: np.ndarray, prior: float = 0.5) -> Logistic:
@@ -217,7 +217,11 @@ class Dcf:
 
 
 def min_dcf(
-    mated: np.ndarray, nonmated: np.ndarray, prior: float, cost_miss: float = 1, cost_false_match: float = 1
+    mated: np.ndarray,
+    nonmated: np.ndarray,
+    prior: float,
+    cost_miss: float = 1.0,
+    cost_false_match: float = 1.0,
 ) -> Dcf:
     """The lowest detection cost that any threshold reaches on these comparisons.
 
@@ -241,7 +245,7 @@ def min_dcf(
     values = np.unique(np.concatenate([mated, nonmated]))
     thresholds = np.append(values[np.isfinite(values)], np.inf)
     fnmr = np.searchsorted(mated, thresholds) / len(mated)
-    fmr = 1 - np.searchsorted(nonmated, thresholds) / len(nonmated)
+    fmr = (len(nonmated) - np.searchsorted(nonmated, thresholds)) / len(nonmated)
     cost = miss * fnmr + false_match * fmr
     best = len(cost) - 1 - int(np.argmin(cost[::-1]))
     return Dcf(float(cost[best]), float(cost[best] / min(miss, false_match)), float(thresholds[best]))
@@ -251,8 +255,8 @@ def act_dcf(
     mated_llr: np.ndarray,
     nonmated_llr: np.ndarray,
     prior: float,
-    cost_miss: float = 1,
-    cost_false_match: float = 1,
+    cost_miss: float = 1.0,
+    cost_false_match: float = 1.0,
 ) -> Dcf:
     """The detection cost of taking log-likelihood ratios at their word.
 

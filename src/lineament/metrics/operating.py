@@ -107,7 +107,10 @@ def at_threshold(scores: Scores, threshold: float) -> OperatingPoint:
     bar = None
     if threshold > -math.inf:
         least = least_accepted(threshold, scores.nonmated.dtype)
-        bar = float(np.nextafter(least, least.dtype.type(-np.inf)))
+        # No number of the type lies below its smallest one: then every similarity is accepted.
+        with np.errstate(over="ignore"):
+            below = float(np.nextafter(least, least.dtype.type(-np.inf)))
+        bar = below if below > -math.inf else None
     return _point(scores, matches / scores.nonmated_count, matches, bar, float(threshold), matches, "ok")
 
 
@@ -137,7 +140,7 @@ def least_accepted(threshold: float, dtype: np.dtype) -> np.floating:
     """
     with np.errstate(over="ignore"):
         nearest = dtype.type(threshold)
-    return np.nextafter(nearest, dtype.type(np.inf)) if float(nearest) < threshold else nearest
+        return np.nextafter(nearest, dtype.type(np.inf)) if float(nearest) < threshold else nearest
 
 
 def largest_at_least(descending: np.ndarray, threshold: float) -> int:

@@ -144,7 +144,10 @@ def test_one_of_several_protocols_must_be_chosen(written: Writer) -> None:
         ("a,file1,b,same\n1,1,2,1\n", "'a', 'file1', which mean the same"),
         ("a,b,same,fold\n1,2,1,one\n", "line 2: 'one' is no fold"),
         ("a,b,same,subject_a\n1,2,1,p\n", "on one side only"),
-        ("a,b,same,subject_a,subject_b\n1,2,1,p,q\n", "line 2: labelled mated, but the persons are 'p' and 'q'"),
+        (
+            "a,b,same,subject_a,subject_b\n1,2,1,p,q\n",
+            "line 2: labelled mated, but the persons are 'p' and 'q'",
+        ),
         ("a,b,same,subject_a,subject_b\n1,2,1,p,\n", "line 2: a person without a name"),
         ("a,b,a\n1,2,1\n", "of one name"),
         ("one,two,three\n1,2,1\n", "line 1: 'three' is no label"),

@@ -129,7 +129,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 def test_two_pictures_of_one_name_are_refused(zipped: Zipper, jpegs: list[bytes]) -> None:
     path = zipped(("a/x.jpg", jpegs[0]), ("a\\x.jpg", jpegs[1]))
-    with pytest.raises(DatasetInvalid, match="'a/x.jpg' twice"):
+    with pytest.raises(DatasetInvalid, match=r"'a/x\.jpg' twice"):
         open_pictures(path)
 
 

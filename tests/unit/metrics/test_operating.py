@@ -8,7 +8,9 @@ from lineament.metrics.operating import allowed, at_fmr, at_threshold, largest_a
 from lineament.metrics.scores import Scores
 
 
-def random_scores(dtype: type = np.float64, mated: int = 500, nonmated: int = 20_000, digits: int = 3) -> Scores:
+def random_scores(
+    dtype: type = np.float64, mated: int = 500, nonmated: int = 20_000, digits: int = 3
+) -> Scores:
     random = np.random.default_rng(3)
     similarity = np.concatenate([random.normal(0.5, 0.15, mated), random.normal(0, 0.12, nonmated)])
     return Scores.of(np.round(similarity, digits).astype(dtype), np.arange(len(similarity)) < mated)
@@ -39,7 +41,7 @@ def test_the_largest_are_enough(target: float) -> None:
 
 def test_too_few_of_the_largest() -> None:
     scores = kept(random_scores(), 101)
-    with pytest.raises(EvidenceInsufficient, match="101 largest of 20000 .* 201 are needed"):
+    with pytest.raises(EvidenceInsufficient, match=r"101 largest of 20000 .* 201 are needed"):
         at_fmr(scores, 0.01)
     with pytest.raises(EvidenceInsufficient, match="keeping a larger"):
         at_threshold(scores, float(scores.nonmated[-1]))
@@ -69,7 +71,7 @@ def test_numbers_beyond_the_type() -> None:
         assert (point.false_matches, point.fnmr) == (0, 1)
     for threshold in (-1e300, -np.inf):
         point = at_threshold(scores, threshold)
-        assert (point.fmr, point.fnmr) == (1, 0)
+        assert (point.fmr, point.fnmr, point.bar) == (1, 0, None)
     assert at_threshold(scores, -np.inf).bar is None
     assert least_accepted(1e300, np.dtype(np.float32)) == np.inf
 

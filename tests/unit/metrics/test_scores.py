@@ -82,7 +82,7 @@ def test_how_far_down_one_may_look() -> None:
     scores = Scores(np.array([0.5]), np.array([0.3, 0.2]), 9)
     assert not scores.complete
     scores.require_largest(2)
-    with pytest.raises(EvidenceInsufficient, match="2 largest of 9 .* 3 are needed"):
+    with pytest.raises(EvidenceInsufficient, match=r"2 largest of 9 .* 3 are needed"):
         scores.require_largest(3)
     Scores(np.array([0.5]), np.array([0.3, 0.2]), 2).require_largest(3)
 

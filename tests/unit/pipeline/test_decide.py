@@ -95,7 +95,7 @@ class TestFindThreshold:
             find_threshold([CARD], OTHER, 1e-4, None)
 
     def test_search_thresholds_do_not_count(self):
-        search = Threshold(0.5, 1e-4, (0.5, 0.5), *REST, gallery_size=100)
+        search = Threshold(0.5, None, (0.5, 0.5), *REST, gallery_size=100, fpir=1e-2)
         with pytest.raises(ThresholdMissing):
             find_threshold([search], MODEL, 1e-4, None)
 
