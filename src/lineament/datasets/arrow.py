@@ -160,7 +160,8 @@ def read_columns(path: Path) -> Columns:
         raise DatasetInvalid(f"{path} has columns without a name or of one name: {shown(header)}")
     if not table.num_rows:
         raise DatasetInvalid(f"{path} has a header and no rows")
-    return Columns(path, table.rename_columns(header), separator)
+    notes = table.schema.metadata
+    return Columns(path, table.rename_columns(header).replace_schema_metadata(notes), separator)
 
 
 def read_spaced(path: Path, names: tuple[str, ...]) -> Columns:

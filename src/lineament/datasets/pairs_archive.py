@@ -46,14 +46,14 @@ def write_pairs_archive(path: Path, pairs: Pairs, pictures: Pictures) -> None:
         ImageError: a picture cannot be read.
         OutputFailed: the place cannot be written.
     """
-    found = resolve(pairs, pictures)
-    if not found:
-        raise DatasetInvalid(f"none of the pictures of {pairs.name} is in {pictures.describe()}")
     for name in pairs.samples:
         if safe_name(name, f"{pairs.name} names a file outside itself") != name or not _writable(name):
             raise DatasetInvalid(
                 f"{pairs.name} names {name!r}, which cannot be a name in an archive: rename it"
             )
+    found = resolve(pairs, pictures)
+    if not found:
+        raise DatasetInvalid(f"none of the pictures of {pairs.name} is in {pictures.describe()}")
     with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         digests: dict[str, str] = {}
         for name in pairs.samples:

@@ -11,6 +11,7 @@ from lineament.datasets.ijb import read_ijb
 
 Writer = Callable[[str, str | bytes], Path]
 POINTS = "30.5 40.25 60 40 45 55 35 70 58 70.125"
+SCORED = f"1.jpg {POINTS} 1\n"
 HEAD = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID\n"
 
 FILES = {
@@ -79,9 +80,9 @@ def test_one_task_without_the_other(written: Writer) -> None:
         ("1N_probe_mixed", None, r"lacks 'ijbc_1N_probe_mixed\.csv'"),
         ("name_5pts_score", "", "is empty"),
         ("name_5pts_score", f"1.jpg {POINTS}\n", "line 1: 11 fields where 12 were expected"),
-        ("name_5pts_score", f"1.jpg {POINTS} 1\n2.jpg {POINTS}\n", "line 2: 11 fields where 12 were expected"),
-        ("name_5pts_score", f"1.jpg {POINTS} 1\n2.jpg {POINTS} x\n3.jpg {POINTS} 1\n", "line 2: 'x' is no detector"),
-        ("name_5pts_score", f"1.jpg {POINTS} nan\n2.jpg {POINTS} 1\n3.jpg {POINTS} 1\n", "line 1: no detector score"),
+        ("name_5pts_score", SCORED + f"2.jpg {POINTS}\n", "line 2: 11 fields where 12 were expected"),
+        ("name_5pts_score", SCORED + f"2.jpg {POINTS} x\n3.jpg {POINTS} 1\n", "line 2: 'x' is no detector"),
+        ("name_5pts_score", SCORED + f"2.jpg {POINTS} nan\n3.jpg {POINTS} 1\n", "line 2: no detector score"),
         ("face_tid_mid", "1.jpg 1 10\n2.jpg 1 11\n", "lists 2 faces and ijbc_name_5pts_score.txt 3"),
         ("face_tid_mid", "1.jpg 1 10\n3.jpg 1 11\n2.jpg 7 12\n", r"line 2: '3\.jpg' where .* has '2\.jpg'"),
         ("face_tid_mid", "1.jpg 1 10\n2.jpg 1.5 11\n3.jpg 7 12\n", "line 2: no template number"),

@@ -129,8 +129,16 @@ def parquet(path: Path, columns: dict[str, object], metadata: dict[str, str] | N
     return path
 
 
-@pytest.mark.parametrize("label", [pa.array([True, False]), pa.array([1, 0]), pa.array(["same", "different"]),
-                                   pa.array(["1", "0"]).dictionary_encode(), pa.array([1.0, 0.0])])  # fmt: skip
+LABELS = [
+    pa.array([True, False]),
+    pa.array([1, 0]),
+    pa.array(["same", "different"]),
+    pa.array(["1", "0"]).dictionary_encode(),
+    pa.array([1.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize("label", LABELS, ids=["bool", "int", "word", "coded", "float"])
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.float16(), pa.string()])
 def test_parquet(tmp_path: Path, label: pa.Array, kind: pa.DataType) -> None:
     values = ["0.5", None] if kind == pa.string() else np.array([0.5, np.nan], kind.to_pandas_dtype())

@@ -93,14 +93,16 @@ def _verification(console: Any, section: dict[str, Any]) -> None:
         table.add_row(
             name,
             "–" if point["threshold"] is None else f"{point['threshold']:.4f}",
-            f"{point['false_matches']:,} of {point['nonmated']:,}",
+            _out_of(point["false_matches"], point["nonmated"]),
             f"{point['fmr']:.3g}",
             percent(point["fnmr"]),
             span(point["fnmr_interval"]),
             _mark(point),
         )
     console.print(table)
-    eer = section["eer"]
+    eer = section.get("eer")
+    if eer is None:
+        return
     console.print(
         f"EER {percent(eer['value'])} ({eer['method']}), AUC {section['auc']:.6f}, "
         f"d′ {_number(section['d_prime']['value'])}",
@@ -115,7 +117,7 @@ def _identification(console: Any, section: dict[str, Any]) -> None:
         table.add_row(
             f"{point['target']:g}",
             "–" if point["threshold"] is None else f"{point['threshold']:.4f}",
-            f"{point['false_positives']:,} of {point['nonmated']:,}",
+            _out_of(point["false_positives"], point["nonmated"]),
             f"{point['fpir']:.3g}",
             percent(point["fnir"]),
             span(point.get("fnir_interval")),
@@ -123,7 +125,9 @@ def _identification(console: Any, section: dict[str, Any]) -> None:
         )
     console.print(table)
     ranks = ", ".join(f"rank {r['rank']}: {percent(r['rate'])}" for r in section.get("rank_rates", ()))
-    console.print(f"gallery of {section['gallery']:,}; {ranks}", markup=False)
+    size = section["gallery"]
+    gallery = "galleries of different sizes" if size is None else f"gallery of {size:,}"
+    console.print(f"{gallery}; {ranks}", markup=False)
     for name, value in (section.get("mean_sd") or {}).items():
         console.print(
             f"{name}: {percent(value['mean'])} ± {percent(value['sd'])} (sd over splits)", markup=False
@@ -159,6 +163,11 @@ def _attack(console: Any, section: dict[str, Any]) -> None:
         f"{section['threshold']:.4g}",
         markup=False,
     )
+
+
+def _out_of(errors: float, trials: float) -> str:
+    """Counts; means over splits need not be whole."""
+    return f"{errors:,.10g} of {trials:,.10g}"
 
 
 def _number(value: float | None) -> str:
