@@ -9,7 +9,7 @@ import pytest
 import lineament as ln
 
 PAIRS = 60
-"""Of each kind; the first of the first fold. bench/lfw.py measures all 6,000."""
+"""Of each kind; the first of the first fold. bench/lfw.sh measures all 6,000."""
 
 
 def first_pairs(text: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -140,8 +140,6 @@ def _loaded(path: Path) -> Mapping[str, Any]:
         return cast(Mapping[str, Any], loadmat(path, variable_names=list(_VARIABLES)))
     except NotImplementedError as error:
         raise DatasetInvalid(f"{path} is of MATLAB 7.3: save it with -v7") from error
-    except OSError:
-        raise
     except Exception as error:
         # A damaged file makes scipy raise nearly anything.
         raise DatasetInvalid(

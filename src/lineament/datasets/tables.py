@@ -93,18 +93,6 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """(number, line without white space around it) of every line that is not blank.
-
-    Raises:
-        DatasetInvalid: as for `read_text`, or nothing is left.
-    """
-    lines = [(n, line.strip()) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
-    if not lines:
-        raise DatasetInvalid(f"{path} is empty")
-    return lines
-
-
 def delimiter_of(line: str) -> str | None:
     """What separates the fields of a line: a tab, a comma or a semicolon; None for white space."""
     for mark in "\t,;":

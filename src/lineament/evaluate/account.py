@@ -1,5 +1,6 @@
 """What is kept of a comparison of all pairs while its tiles go by."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ LIMIT = 1 + 2.0**-7
 
 BINS = 66_048
 """Of width 2⁻¹⁵ from −LIMIT to LIMIT: every edge is a float32, so that no similarity is counted on the wrong
-side of one."""
+side of one, unless it is within 1e-15 of 0."""
 
 COARSE = 16
 """Bins of the whole histogram that make one of a pair of groups."""
@@ -24,6 +25,9 @@ HOLE = np.float32(-2)
 
 LOWEST = np.float32(-1.5)
 """Between holes and similarities."""
+
+SLAB = 1 << 19
+"""Similarities of a tile that are searched at a time for large ones: memory for their pairs stays small."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,19 +121,19 @@ class Account:
 
     def _candidates(self, tile: Tile, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Non-mated similarities that may be among the largest, and their pairs."""
-        # The floor may rise meanwhile: then a few too many are found, and dropped later.
-        floor = max(self.largest.floor, LOWEST)
-        if block.max() < floor:
-            return np.empty(0, np.float32), np.empty(0, np.int64)
-        flat = block.reshape(-1)
-        hits = np.flatnonzero(flat >= floor)
-        values = flat[hits]
-        count = self.largest.count
-        if len(hits) > 2 * count:
-            good = values >= np.partition(values, len(values) - count)[-count]
-            hits, values = hits[good], values[good]
-        rows, columns = np.divmod(hits, block.shape[1])
-        return values, self._keys(tile, rows, columns)
+        values, keys = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+        step = max(1, SLAB // block.shape[1])
+        for start in range(0, len(block), step):
+            slab = block[start : start + step]
+            # The floor may rise meanwhile: then a few too many are found, and dropped later.
+            floor = max(self.largest.floor, LOWEST)
+            if slab.max() < floor:
+                continue
+            hits = np.flatnonzero(slab.reshape(-1) >= floor)
+            rows, columns = np.divmod(hits, block.shape[1])
+            values.append(slab[rows, columns])
+            keys.append(self._keys(tile, start + rows, columns))
+        return np.concatenate(values), np.concatenate(keys)
 
     def _keys(self, tile: Tile, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         order = self._plan.order
@@ -164,21 +168,22 @@ class Account:
 
 def _count(block: np.ndarray, expected: int) -> tuple[np.ndarray, tuple[float, float]]:
     """Counts by bin, and sum and sum of squares, of a tile that has `expected` similarities beside holes."""
-    counts = bin_counts(block)
-    if counts.sum() != expected:
+    counts, total = bin_counts(block), cv2.sumElems(block)[0]
+    # NaN is counted in the first bin.
+    if counts.sum() != expected or not math.isfinite(total):
         raise ScoresInvalid(
-            f"{expected - int(counts.sum())} of {expected} similarities are not numbers from −1 to 1: "
-            "something changed the templates while they were compared; compare again"
+            f"of {expected} similarities some are not numbers from −1 to 1: something changed the templates "
+            "while they were compared; compare again"
         )
     hole, holes = float(HOLE), block.size - expected
-    return counts, (
-        cv2.sumElems(block)[0] - holes * hole,
-        cv2.norm(block, cv2.NORM_L2SQR) - holes * hole**2,
-    )
+    return counts, (total - holes * hole, cv2.norm(block, cv2.NORM_L2SQR) - holes * hole**2)
 
 
 def bin_counts(values: np.ndarray) -> np.ndarray:
-    """int64 (BINS,) counts of float32 similarities of any shape; what is outside ±LIMIT is not counted."""
+    """int64 (BINS,) counts of float32 similarities of any shape.
+
+    What is outside ±LIMIT is not counted; NaN is, in the first bin.
+    """
     counts = np.zeros(BINS, np.int64)
     line = values.reshape(1, -1)
     # OpenCV gives counts as float32, which is exact up to 2²⁴.

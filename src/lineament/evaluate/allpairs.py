@@ -173,7 +173,7 @@ class _Worker(threading.local):
     def __init__(self, vectors: np.ndarray, tiles: Plan, account: Account) -> None:
         self._vectors, self._tiles, self._account = vectors, tiles, account
         self._products = Products()
-        self._buffer = np.empty(max(t.shape[0] * t.shape[1] for t in tiles.tiles), np.float32)
+        self._buffer = np.empty(max((t.shape[0] * t.shape[1] for t in tiles.tiles), default=0), np.float32)
         self._left = -1, np.empty(0, np.float32)
 
     def look(self, number: int) -> Found:

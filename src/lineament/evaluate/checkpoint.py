@@ -37,7 +37,7 @@ class Checkpoint:
         if not self.path.exists():
             return
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 state = dict(archive)
             identity, digest = str(state.pop("identity")), str(state.pop("digest"))
             if digest != _digest(state):

@@ -8,7 +8,7 @@ from lineament.core.errors import DatasetInvalid
 from lineament.evaluate.plot_parts import axis_start, log_rate_axis, points
 from lineament.evaluate.plot_style import PALETTE, Plot
 from lineament.evaluate.report_fields import Fields, View
-from lineament.evaluate.report_words import FEW, percent
+from lineament.evaluate.report_words import FEW, percent, round_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +107,7 @@ def _cells(axes: "Axes", rates: np.ndarray, names: list[str]) -> None:
             if np.isfinite(rate) and rate > 0:
                 depth = float(np.log(rate / low) / np.log(high / low)) if high > low else 0.5
                 axes.add_patch(Rectangle(place, 1, 1, facecolor=_shade(depth), edgecolor="none"))
-                word = percent(float(rate)), _LIGHT_WORD if depth > 0.45 else _DARK_WORD
+                word = round_percent(float(f"{rate:.1e}")), _LIGHT_WORD if depth > 0.45 else _DARK_WORD
             else:
                 hatch = "////" if np.isfinite(rate) else None
                 axes.add_patch(

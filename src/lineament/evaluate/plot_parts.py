@@ -100,7 +100,7 @@ def probit_axis(axes: "Axes", which: Literal["x", "y"], low: float, high: float)
     """A scale on which similarities of normal distributions give a straight line (Martin et al., 1997)."""
     from scipy.special import ndtr, ndtri
 
-    def forward(rate: np.ndarray) -> np.ndarray:
+    def forward(rate: Any) -> Any:
         return ndtri(np.clip(rate, 1e-15, 1 - 1e-15))
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -108,7 +108,8 @@ def probit_axis(axes: "Axes", which: Literal["x", "y"], low: float, high: float)
     set_scale("function", functions=(forward, ndtr))
     beyond = [0.2, 0.5, 0.8, 0.95, 0.99]
     ticks = [t for t in [*decades(low, 0.1), *beyond] if low * 0.999 <= t <= high * 1.001]
-    percent_axis(axis, _thinned(ticks, 8))
+    places = (forward(ticks) - forward(low)) / (forward(high) - forward(low))
+    percent_axis(axis, _apart(ticks, places) if which == "x" else ticks)
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
 
 
@@ -125,11 +126,30 @@ def decades(low: float, high: float) -> list[float]:
     return [float(f"1e{power}") for power in range(first, last + 1)]
 
 
+def _apart(ticks: list[float], places: np.ndarray) -> list[float]:
+    """Ticks whose words do not touch on a horizontal axis, the largest first; `places` are from 0 to 1."""
+    kept: list[float] = []
+    left = 2.0
+    for tick, place in zip(ticks[::-1], places[::-1], strict=True):
+        half = 0.009 * len(round_percent(tick))  # half a word of 8 point on an axis of some 4 inches
+        if place + half + 0.01 < left:
+            kept.append(tick)
+            left = float(place) - half
+    return kept[::-1]
+
+
 def _thinned(ticks: list[float], most: int) -> list[float]:
     """Every second tick when they would touch, keeping the last."""
     while len(ticks) > most:
         ticks = ticks[::-1][::2][::-1]
     return ticks
+
+
+def share_axis(axes: "Axes", lowest: float) -> None:
+    """A vertical axis of shares that are mostly near one, beginning at a round number under the lowest."""
+    bottom = next(b for b in (0.99, 0.98, 0.95, 0.9, 0.8, 0.5, 0.0) if b <= lowest or b == 0.0)
+    axes.set_ylim(bottom, 1 + 0.03 * (1 - bottom))
+    percent_axis(axes.yaxis, [round(float(tick), 4) for tick in np.linspace(bottom, 1, 6)])
 
 
 def axis_start(rate: np.ndarray) -> float:
@@ -139,23 +159,26 @@ def axis_start(rate: np.ndarray) -> float:
 
 
 def unseen_area(axes: "Axes", trials: int | None) -> None:
-    """Grey, where the data cannot show a false match rate."""
+    """Grey, where the data cannot show a rate."""
     left = axes.get_xlim()[0]
     if trials and 1 / trials > left * 1.001:
         axes.axvspan(left, 1 / trials, facecolor=PALETTE["shade"], edgecolor="none", zorder=0)
 
 
-def grey_note(trials: int | None) -> str:
-    """What the grey area is, for a caption."""
-    return (
-        f" In the grey area lie rates below one in {trials:,}, of which the data say nothing."
-        if trials
-        else ""
-    )
+def grey_note(rate: np.ndarray, trials: int | None) -> str:
+    """What the grey area is, for the caption of a figure that has one worth seeing."""
+    if not trials or 1 / trials < 1.5 * axis_start(rate):
+        return ""
+    return f" In the grey area lie rates below one in {trials:,}, of which the data say nothing."
 
 
 def label(
-    axes: "Axes", text: str, at: tuple[float, float], aside: tuple[float, float], role: str, align: str = ""
+    axes: "Axes",
+    text: str,
+    at: tuple[float, float],
+    aside: tuple[float | int, float | int],
+    role: str,
+    align: str = "",
 ) -> None:
     """A word beside a point, `aside` points (1/72 inch) away from it."""
     side: Any = align or ("left" if aside[0] > 0 else "right")

@@ -13,10 +13,10 @@ from lineament.evaluate.plot_parts import (
     label,
     line,
     log_rate_axis,
-    percent_axis,
     points,
     probit_axis,
     seen,
+    share_axis,
     sure,
     unseen_area,
 )
@@ -48,7 +48,7 @@ def det(view: View) -> Plot | None:
         axes.set_ylabel("false non-match rate (FNMR), probit scale")
         evidence_legend(axes, "upper right", "mated")
 
-    caption = f"Nearer to the lower left corner is better. {EVIDENCE}{grey_note(trials)}"
+    caption = f"Nearer to the lower left corner is better. {EVIDENCE}{grey_note(fmr, trials)}"
     alt = f"DET curve: false non-match rate against false match rate. {_told(marks)}"
     return Plot("det", "Detection error trade-off", alt, caption, draw, (5.0, 4.3))
 
@@ -70,15 +70,13 @@ def roc(view: View) -> Plot | None:
         line(axes, fmr, 1 - fnmr, certain, "mated")
         _draw_marks(axes, marks, tar=True)
         log_rate_axis(axes, "x", axis_start(fmr))
-        bottom = min(0.9, float(np.floor((1 - np.nanmax(fnmr)) * 10) / 10))
-        axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
-        percent_axis(axes.yaxis, [round(float(t), 4) for t in np.linspace(bottom, 1, 6)])
+        share_axis(axes, 1 - float(np.nanmax(fnmr)))
         unseen_area(axes, trials)
-        axes.set_xlabel("false match rate (FMR), logarithmic")
+        axes.set_xlabel("false match rate (FMR)")
         axes.set_ylabel("true match rate (1 − FNMR)")
         evidence_legend(axes, "lower right", "mated")
 
-    caption = f"The vertical axis begins where the curve does. {EVIDENCE}{grey_note(trials)}"
+    caption = f"The vertical axis begins where the curve does. {EVIDENCE}{grey_note(fmr, trials)}"
     alt = f"ROC curve: true match rate against false match rate. {_told(marks)}"
     return Plot("roc", "Receiver operating characteristic", alt, caption, draw)
 
@@ -103,14 +101,14 @@ def by_threshold(view: View) -> Plot | None:
             x, y = threshold[keep], rate[keep]
             line(axes, x, y, sure(y, trials), role)
             lows.append(axis_start(y))
-            at = int(np.argmin(np.abs(np.log10(y) - np.log10(y.min()) / 2)))
-            aside = (7, 4) if role == "nonmated" else (-7, 4)
-            label(axes, name, (x[at], y[at]), aside, role)
+            # Where both curves are high, the room between them is free.
+            at = int(np.argmin(np.abs(np.log(y) - np.log(0.6 if role == "nonmated" else 0.3))))
+            label(axes, name, (x[at], y[at]), (6, 0) if role == "nonmated" else (-6, 0), role)
         log_rate_axis(axes, "y", min(lows))
         axes.set_xlabel(f"threshold ({_unit(view)})")
-        axes.set_ylabel("error rate, logarithmic")
+        axes.set_ylabel("error rate")
         _thresholds(axes, view)
-        evidence_legend(axes, "lower left" if len(drawn) == 1 else "lower center", marks=False)
+        evidence_legend(axes, "lower right", marks=False)
 
     caption = f"A comparison is accepted when its similarity reaches the threshold. {EVIDENCE}"
     alt = "False match rate, falling, and false non-match rate, rising, against the threshold."

@@ -16,6 +16,7 @@ from lineament.evaluate.plot_parts import (
     percent_axis,
     points,
     seen,
+    share_axis,
     sure,
     unseen_area,
 )
@@ -40,17 +41,14 @@ def cmc(view: View) -> Plot | None:
         line(axes, rank, rate, certain, "mated", steps=True)
         if len(rank) <= 30:
             points(axes, rank, rate, certain, "mated", size=4.5)
-        if rank.max() > 50:
+        if rank.max() > 12:
             axes.set_xscale("log")
-            tens = [10.0**k for k in range(int(np.log10(rank.max())) + 1)]
-            count_ticks(axes.xaxis, tens)
+            count_ticks(
+                axes.xaxis, [f * 10.0**k for k in range(8) for f in (1, 2, 5) if f * 10**k <= rank.max()]
+            )
         else:
-            from matplotlib.ticker import MaxNLocator
-
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        bottom = float(np.floor((rate.min() - 1e-9) * 20) / 20)
-        axes.set_ylim(bottom, 1 + 0.03 * (1 - bottom))
-        percent_axis(axes.yaxis, [round(float(t), 4) for t in np.linspace(bottom, 1, 6)])
+            count_ticks(axes.xaxis, [float(r) for r in range(1, int(rank.max()) + 1)])
+        share_axis(axes, float(rate.min()))
         axes.set_xlabel("rank")
         axes.set_ylabel("identification rate")
         evidence_legend(axes, "lower right", "mated", marks=len(rank) <= 30)
@@ -82,11 +80,11 @@ def search(view: View) -> Plot | None:
         log_rate_axis(axes, "x", axis_start(fpir))
         log_rate_axis(axes, "y", axis_start(fnir))
         unseen_area(axes, nonmated)
-        axes.set_xlabel("false positive identification rate (FPIR), logarithmic")
-        axes.set_ylabel("false negative identification rate (FNIR), log.")
+        axes.set_xlabel("false positive identification rate (FPIR)")
+        axes.set_ylabel("false negative identification rate (FNIR)")
         evidence_legend(axes, "upper right", "mated")
 
-    caption = f"Open set: a search returns what reaches the threshold. {EVIDENCE}{grey_note(nonmated)}"
+    caption = f"Open set: a search returns what reaches the threshold. {EVIDENCE}{grey_note(fpir, nonmated)}"
     alt = "False negative identification rate against false positive identification rate, falling."
     return Plot("fnir-fpir", "Search errors", alt, caption, draw)
 

@@ -1,4 +1,6 @@
-"""Tables of a report: operating points, searches, groups, attacks, worst errors."""
+"""Tables of a report: the pieces they are made of, and those of one-to-one comparisons."""
+
+from collections.abc import Sequence
 
 from lineament.evaluate.report_fields import Fields, View
 from lineament.evaluate.report_markup import Child, Markup, joined, tag
@@ -6,6 +8,7 @@ from lineament.evaluate.report_words import (
     FEW,
     count,
     interval_words,
+    one_in,
     out_of,
     percent,
     plain,
@@ -13,22 +16,82 @@ from lineament.evaluate.report_words import (
     zero_bound,
 )
 
+HOLLOW = "○"
+"""Stands beside a rate as the hollow point does in a figure: fewer than 30 errors."""
+_NBSP = "\u00a0"
 
-def table(columns: list[str], rows: list[list[Child]], weak: list[bool] | None = None) -> Markup:
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Child]], caption: str = "") -> Markup:
     """A table whose first column is of words and whose others are of numbers."""
-    head = tag("tr", *(tag("th", name) for name in columns))
-    marks = weak or [False] * len(rows)
+    head = tag("tr", *(tag("th", name, scope="col") for name in columns))
     body = joined(
-        tag("tr", *(tag("td", cell) for cell in row), class_="weak" if mark else None)
-        for row, mark in zip(rows, marks, strict=True)
+        tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows
     )
-    return tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide")
+    inner = tag("table", tag("caption", caption) if caption else None, tag("thead", head), tag("tbody", body))
+    return tag("div", inner, class_="wide")
 
 
-def words(rows: list[tuple[str, Child]]) -> Markup:
-    """A table of names and texts."""
-    body = joined(tag("tr", tag("td", name), tag("td", text)) for name, text in rows)
+def words(rows: Sequence[tuple[str, Child]]) -> Markup:
+    """Names and texts."""
+    body = joined(tag("tr", tag("th", name, scope="row"), tag("td", text)) for name, text in rows)
     return tag("table", tag("tbody", body), class_="words")
+
+
+def foot(text: str) -> Markup:
+    """A remark under a table."""
+    return tag("p", text, class_="muted")
+
+
+def two_lines(first: Child, *under: str, weak: bool = False) -> Markup:
+    """A number with what it rests on under it, and a hollow mark when that is little."""
+    mark = tag("span", f"{_NBSP}{HOLLOW}", class_="mark", title=f"under {FEW} errors") if weak else None
+    parts = [tag("span", part) for part in under if part]
+    return joined(
+        [tag("span", first, mark, class_="rate"), tag("small", joined(parts, " ")) if parts else None]
+    )
+
+
+def rate_cell(
+    rate: float | None,
+    errors: int | None,
+    trials: int | None,
+    interval: tuple[float, float] | None,
+    *,
+    more: str = "",
+) -> Markup:
+    """A measured rate: with few errors marked, without any as the bound that the rule of three allows."""
+    if errors == 0 and trials:
+        bound = round_percent(float(f"{3 / trials:.2g}"))
+        return two_lines(zero_bound(trials), f"no error in {trials:,}", f"3/N is {bound}", more, weak=True)
+    weak = errors is not None and errors < FEW
+    shown = (out_of(errors, trials), interval_words(interval), more)
+    return two_lines(percent(rate, interval), *shown, weak=weak)
+
+
+def target_cell(name: str, rate: float | None) -> Markup:
+    """A rate that was asked for, as a share and as one in so many."""
+    return two_lines(name or (round_percent(rate) if rate is not None else "–"), one_in(rate))
+
+
+def methods(*places: Sequence[Fields]) -> str:
+    """A sentence with every interval method used, or that there is none."""
+    found = dict.fromkeys(p.text("interval_method") for place in places for p in place)
+    named = [name for name in found if name and name != "none"]
+    return f"Intervals: {'; '.join(named)}." if named else "The method of the intervals is not stated."
+
+
+def evidence(kinds: str, points: Sequence[Fields]) -> str:
+    """What the marks mean, and what too little data means."""
+    said = (
+        f"{HOLLOW} under {FEW} {kinds}: {FEW} errors put the true rate within ±30{_NBSP}% at 90{_NBSP}% "
+        "confidence (rule of 30); with fewer it may lie further off."
+    )
+    short = any(p.text("status") == "insufficient" for p in points)
+    more = (
+        " Too little data: not even one error would be allowed at that rate, so only the bound 3/N, at "
+        f"95{_NBSP}% confidence, may be claimed."
+    )
+    return said + (more if short else "")
 
 
 def accuracy(view: View) -> Markup | None:
@@ -36,15 +99,29 @@ def accuracy(view: View) -> Markup | None:
     block = view.results.block("accuracy")
     if block is None:
         return None
-    mean, error, spread = block.number("mean"), block.number("standard_error"), block.number("spread")
+    folds, thresholds = block.column("folds"), block.column("thresholds")
+    strict = block.text("mode") != "insightface"
     interval = block.interval("interval")
-    if error is None:
-        text = f"{percent(mean)}, standard deviation over folds {percent(spread)}, as insightface has it"
-    else:
-        text = f"{percent(mean)} ± {percent(error)} (mean and standard error over folds)"
-        text += f"; {block.text('interval_method')}: {interval_words(interval)}"
-    folds = ", ".join(percent(float(v)) for v in block.column("folds"))
-    return joined([tag("p", text), tag("p", f"Each fold: {folds}", class_="muted")])
+    facts: list[tuple[str, Child]] = [
+        ("mean over folds", percent(block.number("mean"), interval)),
+        ("standard error", percent(block.number("standard_error"))),
+        ("standard deviation over folds", percent(block.number("spread"))),
+        ("interval", interval_words(interval) or "–"),
+        ("method of the interval", block.text("interval_method") or "–"),
+        (
+            "threshold of each fold",
+            "best on the other folds, found exactly"
+            if strict
+            else "as insightface's verification.py: a grid of 400, first best; deviation with ddof 0",
+        ),
+    ]
+    known = len(thresholds) == len(folds)
+    rows = [
+        [str(i + 1), percent(float(v)), plain(float(thresholds[i])) if known else "–"]
+        for i, v in enumerate(folds)
+    ]
+    each = tag("details", tag("summary", "Each fold"), table(["fold", "accuracy", "threshold"], rows))
+    return joined([words(facts), each if rows else None])
 
 
 def verification(view: View) -> Markup | None:
@@ -52,164 +129,116 @@ def verification(view: View) -> Markup | None:
     block = view.results.block("verification")
     if block is None:
         return None
-    points = [(round_percent(p.number("target") or 0.0), p) for p in block.blocks("points")]
-    deployed = block.block("deployed")
+    points, deployed = block.blocks("points"), block.block("deployed")
+    rows = [_point("", p) for p in points]
     if deployed is not None:
-        points.append(("deployed", deployed))
-    columns = [
-        "FMR asked for",
-        "threshold",
-        "false matches",
-        "FMR",
-        "95 %",
-        "false non-matches",
-        "FNMR",
-        "95 %",
-        "",
+        rows.append(_point("deployed", deployed))
+        points = [*points, deployed]
+    columns = ["FMR asked for", "threshold", "FMR", "FNMR"]
+    listed = [
+        table(columns, rows),
+        foot(evidence("false matches or false non-matches", points)),
+        foot(methods(points)),
     ]
-    rows = [_point(name, p) for name, p in points]
-    weak = [not p.flag("reliable") for _, p in points]
-    method = next((p.text("interval_method") for _, p in points), "")
     return joined(
-        [table(columns, rows, weak), tag("p", f"Intervals: {method}.", class_="muted"), _summary(block)]
+        [
+            *(listed if rows else []),
+            _deployed(deployed),
+            _summary(block),
+            spread(block),
+            _splits(block),
+            _legacy(block),
+        ]
     )
 
 
 def _point(name: str, point: Fields) -> list[Child]:
     short = point.text("status") == "insufficient"
-    nonmated = point.count("nonmated") or 0
-    fmr = zero_bound(nonmated) if not point.count("false_matches") else percent(point.number("fmr"))
+    asked = point.number("promised_fmr") if name else point.number("target")
+    first = two_lines(name, f"promised {round_percent(asked)}" if asked else "") if name else None
     return [
-        name,
+        first or target_cell("", asked),
         plain(point.number("threshold")),
-        out_of(point.count("false_matches"), nonmated),
-        fmr,
-        interval_words(point.interval("fmr_interval")),
-        out_of(point.count("false_nonmatches"), point.count("mated")),
-        percent(point.number("fnmr"), point.interval("fnmr_interval")),
-        interval_words(point.interval("fnmr_interval")),
-        "too little data" if short else "" if point.flag("reliable") else f"under {FEW} false matches",
+        rate_cell(
+            point.number("fmr"),
+            point.count("false_matches"),
+            point.count("nonmated"),
+            point.interval("fmr_interval"),
+            more="too little data" if short else "",
+        ),
+        rate_cell(
+            point.number("fnmr"),
+            point.count("false_nonmatches"),
+            point.count("mated"),
+            point.interval("fnmr_interval"),
+        ),
     ]
 
 
-def _summary(block: Fields) -> Markup:
-    said: list[str] = []
+def _deployed(point: Fields | None) -> Markup | None:
+    if point is None or not point.text("name"):
+        return None
+    return foot(f"Deployed: {point.text('name')}. It was not chosen on these data.")
+
+
+def _summary(block: Fields) -> Markup | None:
     eer, prime = block.block("eer"), block.block("d_prime")
-    if eer is not None:
-        said.append(f"EER {percent(eer.number('value'))} ({eer.text('method')})")
+    rows: list[tuple[str, Child]] = []
+    if eer is not None and eer.number("value") is not None:
+        method = eer.text("method") or "method not stated"
+        rows.append(("equal error rate (EER)", f"{percent(eer.number('value'))}, method: {method}"))
     if block.number("auc") is not None:
-        said.append(f"AUC {plain(block.number('auc'), 6)}")
-    if prime is not None:
-        said.append(f"d′ {plain(prime.number('value'), 3)}")
-    if block.number("min_cllr") is not None:
-        said.append(f"minimal Cllr {plain(block.number('min_cllr'), 4)} bit")
-    return tag("p", ", ".join(said))
+        rows.append(("area under the ROC curve (AUC)", plain(block.number("auc"), 6)))
+    if prime is not None and prime.number("value") is not None:
+        ddof = prime.text("ddof")
+        rows.append(
+            ("d′", plain(prime.number("value"), 3) + (f", variances with ddof {ddof}" if ddof else ""))
+        )
+    for key, name in (("cllr", "Cllr"), ("min_cllr", "minimal Cllr")):
+        if block.number(key) is not None:
+            rows.append((name, f"{plain(block.number(key))} bit"))
+    return words(rows) if rows else None
 
 
-def identification(view: View) -> Markup | None:
-    """Operating points of searches, and rank rates."""
-    block = view.results.block("identification")
-    if block is None:
+def spread(block: Fields) -> Markup | None:
+    """Means and standard deviations over splits."""
+    rates = block.block("mean_sd")
+    if rates is None:
         return None
-    points = block.blocks("points")
-    columns = ["FPIR asked for", "rank", "threshold", "false positives", "FPIR", "misses", "FNIR", "95 %", ""]
-    rows = [_search(p) for p in points]
-    weak = [not p.flag("reliable") for p in points]
-    ranks = block.blocks("rank_rates")
-    closed = table(
-        ["rank", "mated searches within it", "95 %"],
-        [
-            [count(r.count("rank")), percent(r.number("rate")), interval_words(r.interval("interval"))]
-            for r in ranks
-        ],
-    )
-    spread = block.block("mean_sd")
-    reported = None if spread is None else _spread(spread)
-    return joined([table(columns, rows, weak) if rows else None, closed if ranks else None, reported])
-
-
-def _search(point: Fields) -> list[Child]:
-    short = point.text("status") == "insufficient"
-    rank = point.count("rank")
-    return [
-        round_percent(point.number("target") or 0.0),
-        "any" if rank is None else count(rank),
-        plain(point.number("threshold")),
-        out_of(point.count("false_positives"), point.count("nonmated")),
-        percent(point.number("fpir")),
-        out_of(point.count("misses"), point.count("mated")),
-        percent(point.number("fnir"), point.interval("fnir_interval")),
-        interval_words(point.interval("fnir_interval")),
-        "too little data" if short else "" if point.flag("reliable") else f"under {FEW} errors",
-    ]
-
-
-def _spread(block: Fields) -> Markup:
     rows: list[list[Child]] = []
-    for name in block.values:
-        row = block.block(name)
+    for name in rates.values:
+        row = rates.block(name)
         if row is not None:
-            rows.append([name, percent(row.number("mean")), percent(row.number("sd"))])
-    return table(["over splits", "mean", "standard deviation"], rows)
+            less = row.number("mean_minus_sd")
+            rows.append([name.replace("_", " "), *map(percent, (row.number("mean"), row.number("sd"), less))])
+    columns = ["over splits", "mean", "standard deviation", "mean − sd"]
+    return table(columns, rows) if rows else None
 
 
-def groups(view: View) -> Markup | None:
-    """Error rates per group, and measures of difference."""
-    block = view.results.block("groups")
-    if block is None:
+def _splits(block: Fields) -> Markup | None:
+    rows = [
+        [split.text("name") or "split", *_point("", point)]
+        for split in block.blocks("splits")
+        for point in split.blocks("points")
+    ]
+    if not rows:
         return None
-    rows: list[list[Child]] = []
-    weak: list[bool] = []
-    fmr, fnmr = block.column("fmr"), block.column("fnmr")
-    for i, (name, counts) in enumerate(zip(block.texts("names"), block.blocks("counts"), strict=True)):
-        rows.append(
-            [
-                name,
-                out_of(counts.count("false_matches"), counts.count("nonmated")),
-                percent(_finite(fmr[i])),
-                interval_words(counts.interval("fmr_interval")),
-                out_of(counts.count("false_nonmatches"), counts.count("mated")),
-                percent(_finite(fnmr[i])),
-                interval_words(counts.interval("fnmr_interval")),
-                "" if counts.flag("sufficient") else f"under {FEW} errors",
-            ]
-        )
-        weak.append(not counts.flag("sufficient"))
-    columns = ["group", "false matches", "FMR", "95 %", "false non-matches", "FNMR", "95 %", ""]
-    measures = block.block("measures")
-    named: list[tuple[str, Child]] = []
-    if measures is not None:
-        for name in measures.values:
-            value = measures.number(name)
-            named.append((name.replace("_", " "), "undefined" if value is None else plain(value)))
-    head = tag("p", f"One threshold for everybody: {plain(block.number('threshold'))}.")
-    return joined([head, table(columns, rows, weak), words(named) if named else None])
+    columns = ["split", "FMR asked for", "threshold", "FMR", "FNMR"]
+    return tag("details", tag("summary", "Each split"), table(columns, rows))
 
 
-def attack(view: View) -> Markup | None:
-    """Presentation attacks."""
-    block = view.results.block("attack")
-    if block is None:
+def _legacy(block: Fields) -> Markup | None:
+    legacy = block.block("legacy")
+    points = [] if legacy is None else legacy.blocks("points")
+    if not points:
         return None
-    counts = block.block("counts")
-    rates = block.block("apcer")
-    rows: list[list[Child]] = []
-    for name in rates.values if rates is not None else ():
-        row = None if counts is None else counts.block(name)
-        rows.append(
-            [
-                name,
-                "" if row is None else out_of(row.count("errors"), row.count("trials")),
-                percent(rates.number(name)) if rates is not None else "",
-                "" if row is None else interval_words(row.interval("interval")),
-            ]
-        )
-    head = (
-        f"Worst APCER {percent(block.number('apcer_worst'))} ({block.text('apcer_worst_species')}), BPCER "
-        f"{percent(block.number('bpcer'))} at the threshold {plain(block.number('threshold'))}."
-    )
-    return joined([tag("p", head), table(["kind of attack", "passed", "APCER", "95 %"], rows)])
+    rows = [_point("", point) for point in points]
+    name = "For comparison with published figures only: mislabelled samples replaced"
+    return tag("details", tag("summary", name), table(["FMR asked for", "threshold", "FMR", "FNMR"], rows))
 
 
-def _finite(value: float) -> float | None:
-    return None if value != value else float(value)
+def number_or_list(block: Fields, key: str) -> str:
+    """A count, or several of them."""
+    if isinstance(block.values.get(key), list):
+        return ", ".join(count(int(value)) for value in block.column(key))
+    return count(block.count(key))

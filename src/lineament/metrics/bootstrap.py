@@ -391,6 +391,7 @@ def _percentiles(values: np.ndarray) -> Interval:
             "on more people"
         )
     # Values that occurred, not means of two: a threshold may be -inf.
-    tail = (1 - CONFIDENCE) / 2
+    # Rounded, for (1 − 0.95) / 2 is more than 0.025 and would skip the 25th of 1000.
+    tail = round((1 - CONFIDENCE) / 2, 12)
     low, high = np.quantile(usable, [tail, 1 - tail], method="inverted_cdf")
     return Interval(float(low), float(high), METHOD, CONFIDENCE)

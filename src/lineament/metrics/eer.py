@@ -62,7 +62,9 @@ def eer(scores: Scores, method: EerMethod = "rocch") -> Eer:
 
 def _midpoint(curve: Roc) -> Eer:
     """Mean of both errors at the lowest threshold where they differ least."""
-    at = int(np.argmin(np.abs(curve.fmr - curve.fnmr)))
+    gap = np.abs(curve.fmr - curve.fnmr)
+    # 0.4 − 0.3 and 0.3 − 0.2 are equal gaps, though not in binary.
+    at = int(np.argmax(gap <= gap.min() + ROUNDING))
     return Eer(float(curve.fmr[at] + curve.fnmr[at]) / 2, "midpoint", float(curve.threshold[at]))
 
 

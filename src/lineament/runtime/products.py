@@ -1,8 +1,8 @@
 """Inner products of rows with rows, on the calling thread alone.
 
-numpy's own product uses every processor for one product, and its idle threads (OpenBLAS) then spin for a tenth
-of a second, waiting for the next: work on the result shares the processors with them. Where tiles of a large
-matrix are each computed and then looked at, one thread per tile costs two thirds of the processor time
+numpy's own product uses every processor for one product, and its idle threads (OpenBLAS) then spin for a
+tenth of a second, waiting for the next: work on the result shares the processors with them. Where tiles of a
+large matrix are each computed and then looked at, one thread per tile costs two thirds of the processor time
 (`bench/all_pairs.py`). ONNX Runtime's product does that on every platform.
 """
 
@@ -57,15 +57,15 @@ def _plain(*arrays: np.ndarray) -> bool:
 @lru_cache(maxsize=1)
 def _graph() -> bytes:
     """A network of one node: `c = a · bᵀ`."""
-    from onnx import TensorProto, helper
+    import onnx
 
     def value(name: str, *shape: str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
-    node = helper.make_node("Gemm", ["a", "b"], ["c"], transB=1)
-    graph = helper.make_graph(
+    node = onnx.helper.make_node("Gemm", ["a", "b"], ["c"], transB=1)
+    graph = onnx.helper.make_graph(
         [node], "products", [value("a", "m", "d"), value("b", "n", "d")], [value("c", "m", "n")]
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8
     ).SerializeToString()

@@ -22,6 +22,7 @@ def rows(table: dict[str, list[float]], dtype: type = np.float64) -> tuple[np.nd
     return np.array([s for scores in table.values() for s in scores], dtype), names
 
 
+@settings(deadline=None)
 @given(TABLES, TENTH)
 def test_rates_by_hand(table: dict[str, list[float]], threshold: float) -> None:
     found = pad(*rows(table), threshold)
@@ -36,7 +37,7 @@ def test_rates_by_hand(table: dict[str, list[float]], threshold: float) -> None:
     assert found.acer == (found.apcer + found.bpcer) / 2
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TABLES, st.sampled_from([0.5, 0.2, 0.1, 0.05, 0.29]), st.sampled_from([np.float32, np.float64]))
 def test_the_target_holds_for_every_species(
     table: dict[str, list[float]], target: float, dtype: type

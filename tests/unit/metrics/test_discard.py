@@ -1,10 +1,12 @@
 """Error versus discard: against discarding by hand, and what it refuses."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineament.core.errors import InvalidArgument, ScoresInvalid
@@ -19,6 +21,7 @@ def columns(rows: list[tuple[float, float, float]]) -> tuple[np.ndarray, np.ndar
     return table[:, 0], table[:, 1], table[:, 2]
 
 
+@settings(deadline=None)
 @given(ROWS, TENTH, st.sampled_from(["fnmr", "fmr"]))
 def test_the_curve_by_hand(rows: list[tuple[float, float, float]], threshold: float, kind: str) -> None:
     curve = edc(*columns(rows), threshold, kind)  # pyright: ignore[reportArgumentType]
@@ -32,6 +35,7 @@ def test_the_curve_by_hand(rows: list[tuple[float, float, float]], threshold: fl
         assert curve.error[place] == errors / len(left)
 
 
+@settings(deadline=None)
 @given(ROWS, TENTH, st.floats(0.01, 1))
 def test_no_measure_is_better_than_the_ideal_one(
     rows: list[tuple[float, float, float]], threshold: float, limit: float
@@ -43,6 +47,7 @@ def test_no_measure_is_better_than_the_ideal_one(
     assert partial_area(best, limit) <= partial_area(curve, limit) + 1e-12
 
 
+@settings(deadline=None)
 @given(ROWS, TENTH, st.floats(0.01, 1))
 def test_areas_are_those_of_fine_sums(
     rows: list[tuple[float, float, float]], threshold: float, limit: float
@@ -86,6 +91,7 @@ def test_failed_samples_are_rejections_of_the_lowest_quality() -> None:
     assert edc(similarity, quality, np.ones(4), 0.5, "fmr").errors == 2
 
 
+@settings(deadline=None)
 @given(st.lists(TENTH, min_size=1, max_size=30), st.integers(1, 99))
 def test_the_starting_threshold_is_the_highest_within_its_rate(values: list[float], percent: int) -> None:
     similarity, fnmr = np.array(values), percent / 100
@@ -130,3 +136,25 @@ def test_bad_settings_are_refused() -> None:
     for limit in (0.0, -0.1, 1.1, math.nan):
         with pytest.raises(InvalidArgument, match="limit"):
             partial_area(curve, limit)
+
+
+UNKNOWN_KINDS = """
+import numpy as np
+from lineament.core.errors import InvalidArgument
+from lineament.metrics.discard import edc, partial_area
+one = np.ones(1)
+curve = edc(one, one, one, 0.5)
+for call in (lambda: edc(one, one, one, 0.5, "eer"), lambda: partial_area(curve, 0.5, "spline")):
+    try:
+        call()
+    except InvalidArgument as error:
+        print(error)
+"""
+
+
+def test_unknown_kinds_are_refused_without_type_checks_as_well() -> None:
+    done = subprocess.run([sys.executable, "-c", UNKNOWN_KINDS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "the error is fnmr or fmr, not 'eer'",
+        "an area is step or trapezoid, not 'spline'",
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineament.core.errors import InvalidArgument, ScoresInvalid
@@ -25,6 +25,7 @@ ONE = [gini, max_over_geomean, max_over_min, max_over_mean]
 TWO = [garbe, fairness_discrepancy_rate, inequity_rate]
 
 
+@settings(deadline=None)
 @given(RATES)
 def test_gini_is_the_mean_difference_of_two_different_groups(rates: list[float]) -> None:
     n = len(rates)
@@ -36,6 +37,7 @@ def test_gini_is_the_mean_difference_of_two_different_groups(rates: list[float])
     assert -1e-12 <= found <= 1 + 1e-12
 
 
+@settings(deadline=None)
 @given(RATES)
 def test_ratios_are_ordered_and_bounded(rates: list[float]) -> None:
     over_mean, over_geomean, over_min = max_over_mean(rates), max_over_geomean(rates), max_over_min(rates)
@@ -47,6 +49,7 @@ def test_ratios_are_ordered_and_bounded(rates: list[float]) -> None:
     assert over_mean <= len(rates) + 1e-9
 
 
+@settings(deadline=None)
 @given(RATES, st.floats(0.01, 1), st.randoms())
 def test_scale_and_order_do_not_matter(rates: list[float], scale: float, random: object) -> None:
     shuffled = [rate * scale for rate in rates]

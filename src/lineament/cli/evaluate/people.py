@@ -17,6 +17,8 @@ from lineament.metrics.scores import FailurePolicy
 
 # How much deeper than the largest rate similarities are kept, so that bootstrap draws find their threshold.
 DEEPER = 4
+# So few that all similarities are kept: draws of a handful of people may need any of them.
+FEW_PAIRS = 5_000_000
 WORST = 50
 NAMED = 1000
 
@@ -85,7 +87,8 @@ def compare_all(
         checkpoint: file to go on from after a stop, or None.
         settings: `group`, `rule`, `exclude` of `all_pairs`.
     """
-    keep = min(1.0, DEEPER * max(targets))
+    pairs = len(people.names) * (len(people.names) - 1) // 2
+    keep = 1.0 if pairs <= FEW_PAIRS else min(1.0, DEEPER * max(targets))
     with progress("pairs", 1000) as advance:
         told = 0
 

@@ -29,7 +29,7 @@ def show(run: Run) -> None:
         console.print(f"note: {note}", style="dim", markup=False)
 
 
-def percent(rate: float | None) -> str:
+def percent(rate: float | int | None) -> str:
     """A rate as people read it: 0.0038 → 0.38 %."""
     if rate is None:
         return "–"
@@ -165,7 +165,7 @@ def _attack(console: Any, section: dict[str, Any]) -> None:
     )
 
 
-def _out_of(errors: float, trials: float) -> str:
+def _out_of(errors: float | int, trials: float | int) -> str:
     """Counts; means over splits need not be whole."""
     return f"{errors:,.10g} of {trials:,.10g}"
 
