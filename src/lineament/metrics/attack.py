@@ -127,7 +127,8 @@ def bpcer_at_apcer(
     largest score; the highest of these bars holds for all.
 
     Raises:
-        ScoresInvalid: lengths differ, a score is NaN, or people or attacks are missing.
+        ScoresInvalid: lengths differ, a score is NaN, people or attacks are missing, or more attacks have
+            the score +inf than a target allows.
         InvalidArgument: a target is not in (0, 1).
     """
     people, attacks = _by_species(score, species)
@@ -137,6 +138,11 @@ def bpcer_at_apcer(
 def _at_apcer(people: np.ndarray, attacks: dict[str, np.ndarray], target: Rate) -> PadPoint:
     bars = [np.sort(of)[-1 - may] for of in attacks.values() if (may := allowed(target, len(of))) < len(of)]
     bar = max(bars) if bars else None
+    if bar == math.inf:
+        raise ScoresInvalid(
+            f"more attacks have the score +inf than an APCER of {target} allows, and no threshold lies "
+            "above: give finite scores, for example before they saturate"
+        )
     threshold = -math.inf if bar is None else float(np.nextafter(bar, bar.dtype.type(np.inf)))
     result = _pad(people, attacks, threshold)
     starved = any(allowed(target, len(of)) == 0 for of in attacks.values())

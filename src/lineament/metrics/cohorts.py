@@ -111,8 +111,9 @@ def _largest(cohort: np.ndarray, top: int) -> np.ndarray:
         raise InvalidArgument(f"at least one member of the cohort must count, not {top}")
     if not cohort.ndim or cohort.shape[-1] < top:
         raise ScoresInvalid(f"a cohort of shape {cohort.shape} has no {top} members to choose")
-    if np.isnan(cohort).any():  # would be sorted among the largest, and dropped among the others
-        raise ScoresInvalid("a similarity with the cohort is NaN: leave failed members out")
+    # NaN would be sorted among the largest, and −inf, a failed member, be dropped unseen.
+    if not np.isfinite(cohort).all():
+        raise ScoresInvalid("similarities with the cohort must be finite: leave failed members out")
     return np.partition(cohort, cohort.shape[-1] - top, axis=-1)[..., -top:]
 
 

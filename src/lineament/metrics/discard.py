@@ -68,9 +68,13 @@ def edc(
     if math.isnan(threshold):
         raise InvalidArgument("the threshold is not a number: give a similarity")
     similarity = _column(similarity)
-    quality = np.minimum(np.asarray(quality_a, np.float64), np.asarray(quality_b, np.float64))
-    if quality.shape != similarity.shape or not quality.size:
-        raise ScoresInvalid(f"{quality.shape} qualities for {similarity.shape} similarities: give two each")
+    of_a, of_b = np.asarray(quality_a, np.float64), np.asarray(quality_b, np.float64)
+    if not of_a.shape == of_b.shape == similarity.shape or not similarity.size:
+        raise ScoresInvalid(
+            f"qualities of shapes {of_a.shape} and {of_b.shape} for {similarity.shape} similarities: "
+            "give two each"
+        )
+    quality = np.minimum(of_a, of_b)
     if np.isnan(quality).any():
         raise ScoresInvalid("a quality is NaN: give −inf to a sample without a template")
     accepted = similarity >= threshold
@@ -142,8 +146,9 @@ def threshold_at_fnmr(similarity: np.ndarray, fnmr: Rate) -> float:
     order = np.sort(np.where(np.isnan(similarity), -np.inf, similarity))
     threshold = float(order[allowed(fnmr, len(order))])
     if threshold == -np.inf:
+        failed = int(np.isneginf(order).sum())
         raise ScoresInvalid(
-            f"{int(np.isinf(order).sum())} of {len(order)} comparisons failed, more than an FNMR of {fnmr} "
+            f"{failed} of {len(order)} comparisons failed, more than an FNMR of {fnmr} "
             "allows: start higher, or leave failed comparisons out"
         )
     return threshold

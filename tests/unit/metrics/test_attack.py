@@ -103,6 +103,16 @@ def test_whole_number_scores() -> None:
     assert (found.bpcer, found.apcer) == (0.5, 0)
 
 
+def test_no_threshold_lies_above_infinity() -> None:
+    score = np.array([0.9, 0.8, math.inf, 0.1])
+    species = ["", "", "mask", "mask"]
+    with pytest.raises(ScoresInvalid, match="saturate"):
+        bpcer_at_apcer(score, species, [0.1])
+    (point,) = bpcer_at_apcer(score, species, [0.5])  # one of two may pass
+    assert (point.bar, point.pad.apcer, point.pad.bpcer) == (0.1, 0.5, 0)
+    assert pad(score, species, 0.5).apcer == 0.5
+
+
 @pytest.mark.parametrize(
     ("score", "species", "says"),
     [

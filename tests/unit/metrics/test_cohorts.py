@@ -101,9 +101,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         as_norm(SIMILARITY, OF_REFERENCES, OF_PROBES[:, None], COHORT + 1)
 
 
-def test_a_nan_that_would_not_be_chosen_is_refused_all_the_same() -> None:
-    with pytest.raises(ScoresInvalid, match="NaN"):
-        as_norm(0.5, np.array([np.nan, 0.2, 0.3]), np.array([0.1, 0.2]), top=1)
+@pytest.mark.parametrize("failed", [np.nan, -np.inf])
+def test_a_failed_member_that_would_not_be_chosen_is_refused_all_the_same(failed: float) -> None:
+    with pytest.raises(ScoresInvalid, match="finite"):
+        as_norm(0.5, np.array([failed, 0.2, 0.3]), np.array([0.1, 0.2]), top=1)
+    with pytest.raises(ScoresInvalid, match="finite"):
+        as_norm(0.5, np.array([0.1, 0.2]), np.array([failed, 0.2, 0.3]), top=1)
 
 
 def test_bad_settings_are_refused() -> None:

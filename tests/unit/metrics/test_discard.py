@@ -128,6 +128,20 @@ def test_bad_columns_are_refused(similarity: np.ndarray, quality: np.ndarray) ->
         edc(similarity, quality, quality, 0.5)
 
 
+@pytest.mark.parametrize("shape", [(3,), (1,), (), (4, 1)])
+def test_both_samples_of_every_comparison_have_a_quality(shape: tuple[int, ...]) -> None:
+    four, other = np.ones(4), np.ones(shape)
+    with pytest.raises(ScoresInvalid, match="two each"):
+        edc(four, four, other, 0.5)
+    with pytest.raises(ScoresInvalid, match="two each"):
+        edc(four, other, four, 0.5)
+
+
+def test_an_infinite_similarity_is_no_failure() -> None:
+    with pytest.raises(ScoresInvalid, match="1 of 4 comparisons failed"):
+        threshold_at_fnmr(np.array([np.nan, np.inf, 0.2, 0.3]), 0.1)
+
+
 def test_bad_settings_are_refused() -> None:
     one = np.ones(1)
     curve = edc(one, one, one, 0.5)
