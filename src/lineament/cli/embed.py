@@ -18,15 +18,7 @@ from lineament.cli.streams import readable
 from lineament.cli.table import SUFFIXES, write_table
 from lineament.core.errors import ImageError, ImageNotFound, InvalidArgument
 from lineament.pipeline.records import faces_record
-from lineament.vision.containers import sniff
-
-PICTURE_SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in (
-        *("jpg", "jpeg", "jpe", "png", "webp", "avif", "heic", "heif"),
-        *("tif", "tiff", "gif", "bmp", "jp2", "ppm", "pgm"),
-    )
-)
+from lineament.vision.containers import PICTURE_SUFFIXES, sniff
 
 
 @click.command()

@@ -1,12 +1,15 @@
 """`lineament report`: the record of an evaluation as a page."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lineament.cli import exits
 from lineament.cli.options import PHOTO
+from lineament.cli.streams import readable
 from lineament.core.errors import InvalidArgument, OutputFailed
 from lineament.datasets.pictures import open_pictures
 from lineament.evaluate.plots import write_figures
@@ -49,33 +52,56 @@ def report(
     The page holds no photographs unless --thumbnails asks for them. Figures need
     `pip install "lineament[report]"`.
     """
-    if html is None and csv_folder is None and figures is None:
-        raise InvalidArgument("say what to write: --html, --csv or --figures")
+    _check(run, html, csv_folder, figures, thumbnails)
     record = Run.load(run)
+    said: list[str] = []
     written: list[Path] = []
     if html is not None:
-        pictures = None if thumbnails is None else open_pictures(thumbnails)
-        try:
-            write_html(record, html, title=title, thumbnails=pictures, worst=worst)
-        finally:
-            if pictures is not None:
-                pictures.close()
+        _page(record, html, title, thumbnails, worst)
         written.append(html)
+        said.append(str(html))
     if csv_folder is not None:
-        written += write_csv(record, _folder(csv_folder))
+        curves = write_csv(record, _folder(csv_folder))
+        written += curves
+        said.append(f"{_number(curves, 'curve')} in {csv_folder}")
     if figures is not None:
-        written += write_figures(record, _folder(figures), form)
+        drawn = write_figures(record, _folder(figures), form)
+        written += drawn
+        said.append(f"{_number(drawn, 'figure')} in {figures}")
     if as_json:
-        click.echo(json.dumps({"written": [str(path) for path in written]}))
+        click.echo(json.dumps({"written": [readable(path) for path in written]}, ensure_ascii=False))
     else:
-        for path in written:
-            click.echo(f"wrote {path}")
-    return 0
+        click.echo(f"Wrote {readable(', '.join(said))}")
+    return exits.DONE
+
+
+def _check(
+    run: Path, html: Path | None, csv_folder: Path | None, figures: Path | None, thumbnails: Path | None
+) -> None:
+    if html is None and csv_folder is None and figures is None:
+        raise InvalidArgument("say what to write: --html, --csv or --figures")
+    if html is None and thumbnails is not None:
+        raise InvalidArgument("--thumbnails are put on a page: name one with --html")
+    if html is not None and html.exists() and run.exists() and html.samefile(run):
+        raise InvalidArgument(f"{html} is the record itself, which would be lost: name another page")
+
+
+def _page(record: Run, html: Path, title: str, thumbnails: Path | None, worst: int) -> None:
+    if thumbnails is None:
+        write_html(record, html, title=title, worst=worst)
+        return
+    with closing(open_pictures(thumbnails)) as pictures:
+        write_html(record, html, title=title, thumbnails=pictures, worst=worst)
+
+
+def _number(paths: list[Path], what: str) -> str:
+    return f"{len(paths)} {what}{'' if len(paths) == 1 else 's'}"
 
 
 def _folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputFailed(f"cannot make the folder {path}: {error.strerror or error}") from error
+        why = error.strerror or str(error)
+        raise OutputFailed(f"cannot make the folder {path}: {why}; name another place") from error
     return path

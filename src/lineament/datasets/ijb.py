@@ -209,7 +209,7 @@ def _gallery(name: str, path: Path, known: np.ndarray) -> Gallery:
 
 
 def _notes(
-    set: IjbSet,  # noqa: A002
+    set: IjbSet,  # noqa: A002  (the benchmark's own word)
     folder: Path,
     template: np.ndarray,
     mated: np.ndarray | None,

@@ -77,8 +77,9 @@ def all_pairs(
 ) -> AllPairs:
     """Compare every sample with every other one once.
 
-    Similarities are computed in float32. Which of several equal similarities are kept at the lower end is
-    decided by their rows, so that the answer does not depend on `block` or on interruptions.
+    Similarities are computed in float32. Which of several equal ones are kept at the lower end is decided by
+    their rows. The answer does not depend on interruptions, nor, but for the last bits of a similarity, on
+    `block`.
 
     Args:
         vectors: (n, d) rows of unit length, of a floating type; may be a memory map, which is read in parts.

@@ -4,8 +4,9 @@ S. Liao, Z. Lei, D. Yi, S. Z. Li, "A Benchmark Study of Large-scale Unconstraine
 2014. As the authors' toolkit (`EvalROC.m`, `OpenSetROC.m`) does it, in each split:
 
 * *verification*: every pair of pictures of the test set once (the part below the diagonal of the matrix of
-  `testIndex`, which is the gallery and both kinds of probes together, everything but the training set): about
-  156,915 mated and 46,960,863 non-mated comparisons. Reported: VR = 1 − FNMR at FAR = 0.1 %.
+  `testIndex`, which is the gallery and both kinds of probes together, everything but the training set): on
+  average 156,915 mated and 47.0 million non-mated comparisons (the paper's 46,960,863 are those of the
+  average number of pictures). Reported: VR = 1 − FNMR at FAR = 0.1 %.
 * *open-set identification*: mated and non-mated probes searched in the gallery of 1,000 people, one picture
   each. Reported: DIR at rank 1 where FAR, the share of non-mated probes with a candidate, is 1 %.
 

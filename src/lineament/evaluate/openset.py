@@ -189,8 +189,8 @@ def _notes(found: Found, checks: Sequence[Binomial]) -> list[str]:
     said: list[str] = []
     if found.references_failed:
         said.append(
-            f"{found.references_failed} references had no template and were not enrolled; "
-            f"{found.subjects_failed} subjects were left without any, and searches for them "
+            f"References without a template: {found.references_failed}, not enrolled. Subjects left without "
+            f"any: {found.subjects_failed}; searches for them "
             + ("are misses." if found.policy == "reject" else "were left out.")
         )
     said += [

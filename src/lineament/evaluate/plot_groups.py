@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PALE, _DEEP = (232, 240, 247), (8, 48, 107)
 _DARK_WORD, _LIGHT_WORD = "#111111", "#fefefe"
+_LONGEST_NAME = 24
 _MOST_WORDS = 10
 
 
@@ -45,7 +46,7 @@ def cross(view: View) -> Plot | None:
     rates = None if block is None else matrix(block)
     if block is None or rates is None:
         return None
-    names = block.texts("names")
+    names = [short(name) for name in block.texts("names")]
     side = max(3.4, min(7.0, 1.9 + 0.48 * len(names)))
 
     def draw(figure: "Figure") -> None:
@@ -84,7 +85,7 @@ def by_group(view: View) -> Plot | None:
         for axes, (role, title, errors, trials, interval) in zip(both, kinds, strict=True):
             _rates(axes, [(c.count(errors), c.count(trials), c.interval(interval)) for c in counts], role)
             axes.set_xlabel(title)
-        both[0].set_yticks(range(len(names)), names)
+        both[0].set_yticks(range(len(names)), [short(name) for name in names])
         both[0].set_ylim(len(names) - 0.4, -0.6)
 
     caption = (
@@ -94,6 +95,11 @@ def by_group(view: View) -> Plot | None:
     alt = f"False match rate and false non-match rate of {len(names)} groups, with intervals."
     height = 1.3 + 0.3 * len(names)
     return Plot("groups-rates", "Error rates by group", alt, caption, draw, (6.2, height))
+
+
+def short(name: str) -> str:
+    """A name that leaves room for the figure; tables have all of it."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _cells(axes: "Axes", rates: np.ndarray, names: list[str]) -> None:

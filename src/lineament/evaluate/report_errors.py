@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 
-from lineament.core.errors import DatasetInvalid, ImageError
+from lineament.core.errors import DatasetInvalid, ImageError, ImageNotFound
 from lineament.datasets.matching import resolve_names
 from lineament.datasets.port import Pictures
 from lineament.evaluate.report_fields import Fields, View
@@ -67,7 +67,10 @@ class _Album:
         try:
             data = _small(self.pictures.read(self.found.get(name, name)))
         except ImageError as error:
-            return tag("span", error.message, class_="missing muted")
+            # Not the error's own message: it may name folders of the machine that the page was made on.
+            absent = isinstance(error, ImageNotFound)
+            why = f"there is no picture {name}" if absent else f"{name} cannot be shown: {error.reason}"
+            return tag("span", why, class_="missing muted")
         self.shown += 1
         return Markup(f'<img alt="{escaped(name)}" src="data:image/jpeg;base64,{data}">')
 

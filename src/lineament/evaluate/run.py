@@ -140,8 +140,8 @@ class Run:
             beside = body.pop("arrays", None)
             values: dict[str, Any] = {
                 **body,
-                "system": System(**body["system"]),
-                "data": Data(**body["data"]),
+                "system": System(**_checked(body["system"], System())),
+                "data": Data(**_checked(body["data"], Data(""))),
             }
             run = cls(**values)
         except OSError as error:
@@ -151,6 +151,19 @@ class Run:
         if beside is not None:
             run.arrays.update(_arrays(path.with_name(Path(beside["file"]).name), str(beside["sha256"])))
         return run
+
+
+def _checked(values: dict[str, Any], like: System | Data) -> dict[str, Any]:
+    """The values, when each is of the kind that its field has; those that may be unknown may be None."""
+    for name, value in values.items():
+        usual = getattr(like, name, value)
+        if usual is None:
+            right = value is None or isinstance(value, int)
+        else:
+            right = isinstance(value, type(usual)) and isinstance(value, bool) == isinstance(usual, bool)
+        if not right:
+            raise ValueError(f"its {name} is {value!r}")
+    return values
 
 
 def _arrays(path: Path, digest: str) -> dict[str, np.ndarray]:

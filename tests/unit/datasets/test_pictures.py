@@ -11,16 +11,9 @@ import pytest
 from lineament.core.errors import DatasetInvalid, ImageEmpty, ImageError, ImageNotFound, ImageTooLarge
 from lineament.datasets import zipped as zipped_module
 from lineament.datasets.pictures import FolderPictures, Pictures, ZipPictures, open_pictures
-from lineament.vision.containers import PICTURE_SUFFIXES
 
 Zipper = Callable[..., Path]
 Writer = Callable[[str, str | bytes], Path]
-
-
-def test_the_list_of_suffixes_is_the_one_of_the_command_line() -> None:
-    from lineament.cli.embed import PICTURE_SUFFIXES as EMBED
-
-    assert EMBED == PICTURE_SUFFIXES
 
 
 def test_a_folder_is_looked_through_by_suffix_and_by_content(
