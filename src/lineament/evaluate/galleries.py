@@ -69,7 +69,8 @@ class OpenSets:
             "gallery has thresholds of its own."
         ]
         for name, part in self.parts.items():
-            said += [f"{name}: {note}" for note in part.notes()]
+            # What single comparisons predict stands in each gallery's own section.
+            said += [f"{name}: {note}" for note in OpenSet(part.found, (), ()).notes()]
         return said
 
 

@@ -178,7 +178,9 @@ def _point(name: str, point: Fields) -> list[Child]:
 def _deployed(point: Fields | None) -> Markup | None:
     if point is None or not point.text("name"):
         return None
-    return foot(f"Deployed: {point.text('name')}. It was not chosen on these data.")
+    return foot(
+        f"Deployed: {point.text('name')}. Whether these are the same people is for the reader to compare."
+    )
 
 
 def _summary(block: Fields) -> Markup | None:

@@ -77,8 +77,9 @@ def verification(
     if scores.complete and len(scores.mated) + len(scores.nonmated) <= LARGEST_FOR_CLLR:
         results["min_cllr"] = min_cllr(scores.mated, scores.nonmated)
     notes = [
-        "The threshold of each operating point was chosen on these very comparisons: it says what this "
-        "model can do here. What a threshold costs elsewhere is the row `deployed`, or `lineament calibrate`."
+        "The threshold of each operating point was chosen on these very comparisons: it says what this model "
+        "can do here, not what that threshold costs elsewhere. For that, measure a card on other people with "
+        "`lineament calibrate`."
     ]
     if deployed is not None:
         results["deployed"], said = _deployed(scores, deployed, intervals)

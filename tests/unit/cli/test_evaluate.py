@@ -208,3 +208,63 @@ def test_scores_and_attacks_need_no_model(tmp_path: Path, capsys: pytest.Capture
     assert (section["apcer_worst"], section["bpcer"]) == (1.0, 0.0)
     assert main(["calibrate", "--fmr", "0.1", "--scores", str(tmp_path / "s.csv")]) == 2
     assert "--model-digest" in capsys.readouterr().err
+
+
+def test_distractors_are_searched_among(
+    people: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strangers = people.parent / "strangers"
+    strangers.mkdir()
+    for i, (y, x) in enumerate(np.random.default_rng(9).integers(0, 400, (5, 2)).tolist()):
+        PillowImage.fromarray(astronaut[y : y + 112, x : x + 112]).save(strangers / f"{i}.png")
+    call = ["evaluate", "distractors", str(people), str(strangers), "--crops", "aligned", "--at", "0.1"]
+    assert main([*call, "--replicates", "0", "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert (body["data"]["mated"], body["data"]["nonmated"]) == (18, 90)
+    assert body["results"]["identification"]["gallery"] == 6
+    assert main([*call, "--replicates", "0"]) == 0
+    assert "gallery of 6; rank 1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def ijb(tmp_path: Path, crops: dict[str, bytes]) -> Path:
+    """The layout of IJB-C: six people of two templates, the first of two pictures."""
+    points = "38.3 51.7 73.5 51.5 56.0 71.7 41.5 92.4 70.7 92.2"
+    faces, owners, number = [], [], 0
+    (tmp_path / "IJBC" / "loose_crop").mkdir(parents=True)
+    (tmp_path / "IJBC" / "meta").mkdir()
+    for p in range(PEOPLE):
+        for k in range(EACH):
+            number += 1
+            (tmp_path / "IJBC" / "loose_crop" / f"{number}.jpg").write_bytes(crops[f"p{p}/{k}.png"])
+            faces.append(f"{number}.jpg {points} 0.99")
+            owners.append(f"{number}.jpg {2 * p + (k == 2)} {number}")
+    labels = [f"{a} {b} {int(a // 2 == b // 2)}" for a in range(2 * PEOPLE) for b in range(a)]
+    head = "TEMPLATE_ID,SUBJECT_ID,FILENAME"
+    rows = {
+        "ijbc_name_5pts_score.txt": faces,
+        "ijbc_face_tid_mid.txt": owners,
+        "ijbc_template_pair_label.txt": labels,
+        "ijbc_1N_gallery_G1.csv": [head, *(f"{2 * p},{p},x.jpg" for p in range(3))],
+        "ijbc_1N_gallery_G2.csv": [head, *(f"{2 * p},{p},x.jpg" for p in range(3, PEOPLE))],
+        "ijbc_1N_probe_mixed.csv": [head, *(f"{2 * p + 1},{p},x.jpg" for p in range(PEOPLE))],
+    }
+    for name, lines in rows.items():
+        (tmp_path / "IJBC" / "meta" / name).write_text("\n".join(lines) + "\n")
+    return tmp_path / "IJBC"
+
+
+def test_ijb_compares_and_searches_templates(ijb: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = ["--templates", str(ijb.parent / "kept"), "--set", "C", "--json"]
+    assert main(["evaluate", "ijb", str(ijb), *kept, "--at", "0.1"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert (body["data"]["mated"], body["data"]["nonmated"], body["data"]["samples"]) == (6, 60, 18)
+    assert any("norm_weighting: keep" in note for note in body["notes"])
+    assert main(["evaluate", "ijb", str(ijb), *kept, "--task", "1:N", "--at", "0.4"]) == 0
+    section = json.loads(capsys.readouterr().out)["results"]["identification"]
+    # Each gallery by itself: three people, and the other three are strangers to it.
+    assert section["galleries"] == [3, 3]
+    assert [p["nonmated"] for s in section["splits"] for p in s["points"]] == [3] * 4
+    (ijb / "meta" / "ijbc_template_pair_label.txt").unlink()
+    assert main(["evaluate", "ijb", str(ijb), *kept]) == 2
+    assert main(["evaluate", "ijb", str(ijb), *kept, "--crops", "photographs"]) == 2

@@ -215,7 +215,7 @@ def test_a_deployed_threshold_has_its_origin_beside_it() -> None:
     }
     said = text_of(html(loaded(body)))
     assert "At the deployed threshold, model rejects" in said
-    assert "promised 0.1 %" in said and "measured on B, 2026. It was not chosen on these data" in said
+    assert "promised 0.1 %" in said and "measured on B, 2026. Whether these are the same people" in said
 
 
 def test_too_little_data_is_the_answer_when_it_is() -> None:

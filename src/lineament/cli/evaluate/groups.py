@@ -81,7 +81,7 @@ def groups(
     if sum(v is not None for v in (threshold, threshold_card, fmr)) > 1:
         raise InvalidArgument("--threshold, --threshold-card and --fmr exclude each other: give one of them")
     if scores_file is not None:
-        for name in ("crops", "policy", "mirror", "quality_gate"):
+        for name in ("crops", "policy", "mirror", "border", "quality_gate"):
             values.pop(name)
         run = _of_scores(scores_file, _chosen(threshold, threshold_card, fmr, reference), options)
         return finish(run, options, clock)

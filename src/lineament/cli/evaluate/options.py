@@ -10,6 +10,7 @@ import click
 from lineament.cli.options import PHOTO, Finite
 from lineament.core.errors import InvalidArgument
 from lineament.core.threshold import Threshold
+from lineament.evaluate.bordered import LARGEST_BORDER
 from lineament.evaluate.verification import REPLICATES, SEED, TARGETS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,7 +96,7 @@ def run_options(command: F) -> F:
 
 
 def source_options(command: F) -> F:
-    """`--crops`, `--policy`, `--mirror`, `--quality-gate`, `--templates`."""
+    """`--crops`, `--policy`, `--mirror`, `--border`, `--quality-gate`, `--templates`."""
     options = (
         click.option(
             "--crops",
@@ -118,6 +119,14 @@ def source_options(command: F) -> F:
             default="none",
             show_default=True,
             help="Add the mirrored face: raw outputs, as published evaluations do, or unit vectors.",
+        ),
+        click.option(
+            "--border",
+            type=Finite(min=0.0, max=LARGEST_BORDER),
+            default=0.0,
+            show_default=True,
+            help="Black border around photographs cut too tightly for the detector, as a share of "
+            "their sides.",
         ),
         click.option(
             "--quality-gate",

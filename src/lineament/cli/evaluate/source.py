@@ -12,10 +12,12 @@ from typing import Any
 
 from lineament.cli.options import make_recognizer
 from lineament.cli.progress import progress
+from lineament.core.errors import InvalidArgument
 from lineament.core.ports import Acquirer
 from lineament.core.threshold import Threshold
 from lineament.datasets.pictures import Pictures
 from lineament.evaluate.acquire import FromCrops
+from lineament.evaluate.bordered import Bordered
 from lineament.evaluate.run import System
 from lineament.evaluate.table import TemplateTable
 from lineament.pipeline.acquire import FromPhotographs
@@ -32,6 +34,7 @@ class Source:
     system: System
     settings: dict[str, str]
     thresholds: tuple[Threshold, ...]
+    border: float = 0.0
 
     def deployed(self, card: Threshold | None, fmr: float) -> Threshold | None:
         """The threshold whose cost is measured beside: a card's, or the pack's own for a rate."""
@@ -52,10 +55,13 @@ def make_source(values: dict[str, Any], *, aligned: bool) -> Source:
         aligned: what `--crops auto` means here.
     """
     crops, policy, mirror = (values.pop(name) for name in ("crops", "policy", "mirror"))
-    gate = values.pop("quality_gate")
+    gate, border = values.pop("quality_gate"), float(values.pop("border"))
     shared = {name: values.pop(name) for name in ("model", "engine", "providers", "threads", "precision")}
     recognizer = make_recognizer(**shared, views=VIEWS[mirror])
     take_crops = aligned if crops == "auto" else crops == "aligned"
+    if take_crops and border:
+        raise InvalidArgument("aligned crops are taken as they are: --border is for photographs")
+    face = ", ".join((policy, *(["quality gate"] * gate), *([f"border {border:g}"] if border else [])))
     limits: QualityLimits | None = recognizer.quality_limits if gate else None
     acquirer: Acquirer
     if take_crops:
@@ -68,12 +74,12 @@ def make_source(values: dict[str, Any], *, aligned: bool) -> Source:
         digest=acquirer.model.digest,
         detector=acquirer.detector,
         views=mirror,
-        policy="" if take_crops else policy + (", quality gate" if gate else ""),
+        policy="" if take_crops else face,
         template_bytes=4 * dimension,
         runtime=_runtime(shared, recognizer.runtime.thread_count),
     )
     settings = {"policy": system.policy}
-    return Source(acquirer, system, settings, recognizer.thresholds)
+    return Source(acquirer, system, settings, recognizer.thresholds, border)
 
 
 @contextmanager
@@ -89,6 +95,8 @@ def made_templates(
     They are kept in `kept`; without it beside the output until the command is done, so that the same
     command goes on where it was stopped; without either in a temporary folder.
     """
+    if source.border:
+        pictures = Bordered(pictures, source.border)
     folder, passing = kept, kept is None
     if folder is None:
         beside = None if output is None else output.with_name(output.name + ".templates")

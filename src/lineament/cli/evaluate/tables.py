@@ -112,10 +112,13 @@ def _verification(console: Any, section: dict[str, Any]) -> None:
 
 
 def _identification(console: Any, section: dict[str, Any]) -> None:
-    table = _table("FPIR wanted", "threshold", "false positives", "FPIR reached", "FNIR", "FNIR 95 %", "")
+    table = _table(
+        "FPIR wanted", "within rank", "threshold", "false positives", "FPIR reached", "FNIR", "FNIR 95 %", ""
+    )
     for point in section.get("points", ()):
         table.add_row(
             f"{point['target']:g}",
+            "any" if point["rank"] is None else str(point["rank"]),
             "–" if point["threshold"] is None else f"{point['threshold']:.4f}",
             _out_of(point["false_positives"], point["nonmated"]),
             f"{point['fpir']:.3g}",
@@ -123,7 +126,8 @@ def _identification(console: Any, section: dict[str, Any]) -> None:
             span(point.get("fnir_interval")),
             _mark(point),
         )
-    console.print(table)
+    if section.get("points"):
+        console.print(table)
     ranks = ", ".join(f"rank {r['rank']}: {percent(r['rate'])}" for r in section.get("rank_rates", ()))
     size = section["gallery"]
     gallery = "galleries of different sizes" if size is None else f"gallery of {size:,}"
