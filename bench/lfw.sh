@@ -25,3 +25,16 @@ lineament calibrate "${rates[@]}" "${lfw[@]}" --name LFW "${errors[@]}" -o "$out
 lineament calibrate --fpir 1e-2 --gallery-size 1000 "${lfw[@]}" --name LFW "${errors[@]}" -o "$out/card-search.json"
 lineament calibrate "${rates[@]}" "${mirror[@]}" --name LFW "${errors[@]}" -o "$out/cards-mirror.json"
 lineament evaluate pairs "$data/lfw/pairs.txt" "${mirror[@]}" -o "$out/lfw-view2-mirror.json" --name "LFW View 2"
+
+# For contrast, another pack where one is named: FACES=folder with a detector and a recognition network.
+if [ -n "${FACES:-}" ]; then
+  other=(--model "$FACES" --border 0.5 --templates "$out/lfw-other.templates")
+  lineament evaluate folder "$data/lfw/lfw160.zip" "${other[@]}" -o "$out/lfw-other-folder.json" --name "LFW, all pairs"
+  lineament evaluate pairs "$data/lfw/pairs.txt" --images "$data/lfw/lfw160.zip" "${other[@]}" -o "$out/lfw-other-view2.json" --name "LFW View 2"
+  lineament evaluate openset --blufr "$data/lfw/blufr.json.gz" --images "$data/lfw/lfw160.zip" "${other[@]}" -o "$out/blufr-other.json"
+  crops=(--images "$data/cfp/cfp112.zip" --crops aligned --allow-duplicates --model "$FACES" --templates "$out/cfp-other.templates")
+  lineament evaluate pairs "$data/cfp/pairs.csv" --protocol FF "${crops[@]}" -o "$out/cfp-other-ff.json" --name CFP-FF
+  lineament evaluate pairs "$data/cfp/pairs.csv" --protocol FP "${crops[@]}" -o "$out/cfp-other-fp.json" --name CFP-FP
+  lineament compare-models "$out/lfw-view2.json" "$out/lfw-other-view2.json"
+  lineament compare-models "$out/lfw-folder.json" "$out/lfw-other-folder.json" --replicates 500
+fi

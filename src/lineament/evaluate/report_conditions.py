@@ -64,7 +64,7 @@ def _test(view: View) -> list[Item]:
 
 
 def _data(view: View) -> list[Item]:
-    data = view.data
+    data, attacks = view.data, view.kind == "pad"
     disjoint = data.flag("folds_identity_disjoint")
     folds = "" if disjoint is None else "no" if disjoint else "yes: accuracy over folds is optimistic"
     return [
@@ -75,8 +75,8 @@ def _data(view: View) -> list[Item]:
         ("sessions", _stated(view, "sessions")),
         ("demographics", _stated(view, "demographics")),
         ("capture conditions", _stated(view, "capture_conditions")),
-        ("mated comparisons or searches", _count(data, "mated")),
-        ("non-mated comparisons or searches", _count(data, "nonmated")),
+        ("presentations of people" if attacks else "mated comparisons or searches", _count(data, "mated")),
+        ("attacks" if attacks else "non-mated comparisons or searches", _count(data, "nonmated")),
         ("failures to acquire", _failures(data)),
         ("policy for failures", _policy(data)),
         ("exclusions", _exclusions(data)),

@@ -27,9 +27,11 @@ def facts(view: View) -> Markup:
     samples, subjects = data.count("samples"), data.count("subjects")
     block = view.results.block("identification")
     searches = block is not None and "verification" not in view.results
-    what = "searches" if searches else "comparisons"
+    attacks = view.kind == "pad"
+    what = "presentations" if attacks else "searches" if searches else "comparisons"
+    kinds = ("of people", "attacks") if attacks else ("mated", "non-mated")
     mated, nonmated = data.count("mated"), data.count("nonmated")
-    trials = f"{count(mated)} mated, {count(nonmated)} non-mated" if mated or nonmated else "not stated"
+    trials = f"{count(mated)} {kinds[0]}, {count(nonmated)} {kinds[1]}" if mated or nonmated else "not stated"
     gallery = "" if block is None or "gallery" not in block else number_or_list(block, "gallery")
     rows = [
         ("System", _who(view)),

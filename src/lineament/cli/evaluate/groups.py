@@ -100,7 +100,9 @@ def groups(
             found = groups_of_all_pairs(
                 compared, names, threshold=at.value, target=at.target, reference=at.reference
             )
-            data = data_of(chosen, compared, options.name or labelled.name, options.failures, exclusions)
+            data = data_of(
+                chosen, compared, options.name or Path(people or "").stem, options.failures, exclusions
+            )
     return finish(_run(found, source.system, data), options, clock)
 
 

@@ -19,6 +19,8 @@ from lineament.metrics.scores import FailurePolicy
 DEEPER = 4
 # So few that all similarities are kept: draws of a handful of people may need any of them.
 FEW_PAIRS = 5_000_000
+# Of more pairs at least so many: at the smallest rates a draw may weigh one pair of people a hundredfold.
+LEAST_KEPT = 100_000
 WORST = 50
 NAMED = 1000
 
@@ -88,7 +90,7 @@ def compare_all(
         settings: `group`, `rule`, `exclude` of `all_pairs`.
     """
     pairs = len(people.names) * (len(people.names) - 1) // 2
-    keep = 1.0 if pairs <= FEW_PAIRS else min(1.0, DEEPER * max(targets))
+    keep = 1.0 if pairs <= FEW_PAIRS else min(1.0, max(DEEPER * max(targets), LEAST_KEPT / pairs))
     with progress("pairs", 1000) as advance:
         told = 0
 

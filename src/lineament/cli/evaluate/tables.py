@@ -52,7 +52,10 @@ def _facts(run: Run) -> list[str]:
     data = run.data
     people = f" of {data.subjects:,} people" if data.subjects else ""
     samples = f"{data.samples:,} samples{people}; " if data.samples else ""
-    lines = [f"{samples}{data.mated:,} mated and {data.nonmated:,} non-mated comparisons"]
+    if run.kind == "pad":
+        return [f"{data.mated:,} presentations of people and {data.nonmated:,} attacks"]
+    what = "searches" if run.kind == "openset" else "comparisons"
+    lines = [f"{samples}{data.mated:,} mated and {data.nonmated:,} non-mated {what}"]
     if run.system.detector:
         views = "one view" if run.system.views == "none" else f"mirrored, {run.system.views}"
         lines.append(
