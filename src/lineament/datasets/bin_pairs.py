@@ -5,6 +5,7 @@ booleans. It is read with `pickle_plain.py`, which runs nothing. What is read ca
 needs no such care, see `pairs_archive.py`.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,6 +79,14 @@ class BinPictures:
         if len(data) > MAX_PICTURE_BYTES:
             raise ImageTooLarge(f"{where} has more than {MAX_PICTURE_BYTES} bytes: it is left unread")
         return data
+
+    def stamp(self, name: str) -> str:
+        """Where the picture lies, and size and last change of the file; empty when it has no such picture."""
+        span = self._spans.get(name)
+        if span is None:
+            return ""
+        status = os.fstat(self._stream.fileno())
+        return f"{span.start} {span.size} {status.st_size} {status.st_mtime_ns}"
 
     def describe(self) -> str:
         """Name of the file and how many pictures it holds."""

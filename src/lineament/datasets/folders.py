@@ -49,6 +49,14 @@ class FolderPictures:
             raise ImageNotFound(f"there is no photograph {name} in {self.folder}: check the name")
         return read_encoded(path, Limits())[0]
 
+    def stamp(self, name: str) -> str:
+        """Size and time of the last change; empty when the file is not there."""
+        try:
+            status = self._paths[name].stat()
+        except (KeyError, OSError):
+            return ""
+        return f"{status.st_size} {status.st_mtime_ns}"
+
     def describe(self) -> str:
         """Name of the folder and how many photographs it holds."""
         return f"{self.folder.resolve().name}: folder of {len(self._paths)} photographs"

@@ -133,6 +133,11 @@ class ArchivePictures:
             raise ImageError(f"{name} in {self.path} is not the picture that was written: get the file again")
         return data
 
+    def stamp(self, name: str) -> str:
+        """Size and checksum that the zip notes; empty when it has no such picture."""
+        info = self._members.get(name)
+        return "" if info is None else f"{info.file_size} {info.CRC:08x}"
+
     def describe(self) -> str:
         """Name of the archive and how many pictures it holds."""
         return f"{self.path.name}: archive of {len(self._members)} pictures"

@@ -27,6 +27,11 @@ class Pictures(Protocol):
         """
         ...
 
+    def stamp(self, name: str) -> str:
+        """Something that changes when the picture does, found without reading it; empty when it is not "
+        "there."""
+        ...
+
     def describe(self) -> str:
         """What the set is, in a few words for people."""
         ...

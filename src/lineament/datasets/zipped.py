@@ -79,6 +79,11 @@ class ZipPictures:
             raise ImageEmpty(f"{name} in {self.path} holds no bytes: pack it again")
         return data
 
+    def stamp(self, name: str) -> str:
+        """Size and checksum that the zip notes; empty when it has no such picture."""
+        info = self._members.get(name)
+        return "" if info is None else f"{info.file_size} {info.CRC:08x}"
+
     def describe(self) -> str:
         """Name of the zip and how many pictures it holds."""
         return f"{self.path.name}: zip of {len(self._members)} pictures"

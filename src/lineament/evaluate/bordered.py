@@ -47,6 +47,10 @@ class Bordered:
         wide = cv2.copyMakeBorder(pixels, y, y, x, x, cv2.BORDER_CONSTANT)
         return b"P6 %d %d 255\n" % (wide.shape[1], wide.shape[0]) + wide.tobytes()
 
+    def stamp(self, name: str) -> str:
+        """As in the set."""
+        return self._pictures.stamp(name)
+
     def describe(self) -> str:
         """As the set says, with a border."""
         return f"{self._pictures.describe()}, with a border of {self._share:g}"

@@ -24,7 +24,7 @@ from lineament.core.template import ModelId
 from lineament.datasets.pictures import Pictures
 
 KIND = "templates of lineament evaluate"
-VERSION = 1
+VERSION = 2
 TO_DO, MADE, FAILED = 0, 1, 2
 # What may be lost by a power failure, and how often the disk is asked to write.
 FLUSH_EVERY = 5.0
@@ -69,6 +69,7 @@ class TemplateTable:
         }
         self._lock = -1
         self._state = np.zeros(len(self.names), np.uint8)
+        self._stamps = np.zeros(len(self.names), np.uint64)
         self._columns: dict[str, np.ndarray] = {}
 
     def __enter__(self) -> "TemplateTable":
@@ -136,6 +137,7 @@ class TemplateTable:
         read, becomes a failure with its reason.
         """
         names = self.names if wanted is None else [n for n in dict.fromkeys(wanted) if n in self._row]
+        self._forget_changed(names)
         todo = [n for n in names if self._state[self._row[n]] == TO_DO]
         done, last = len(names) - len(todo), time.monotonic()
         missing: dict[int, Acquired] = {}
@@ -150,6 +152,14 @@ class TemplateTable:
                     last = time.monotonic()
         finally:
             self._flush()
+
+    def _forget_changed(self, names: Sequence[str]) -> None:
+        """A picture that is not the one its row was made of is done again."""
+        for name in names:
+            row, now = self._row[name], _number(self.pictures.stamp(name))
+            if self._stamps[row] != now:
+                self._state[row], self._stamps[row] = TO_DO, now
+                self.failures.pop(name, None)
 
     def _acquire(self, todo: list[str], missing: dict[int, Acquired]) -> Iterator[Acquired]:
         """Results in order; a picture that cannot even be read does not reach the acquirer."""
@@ -203,7 +213,7 @@ class TemplateTable:
         """Rows first, then the notes that they are there: a crash leaves no note without its row."""
         for column in self._columns.values():
             cast(np.memmap[Any, Any], column).flush()
-        write_bytes(self.folder / "state.bin", self._state.tobytes(), private=True)
+        write_bytes(self.folder / "state.bin", self._state.tobytes() + self._stamps.tobytes(), private=True)
 
     def _open(self) -> None:
         head_path = self.folder / "head.json"
@@ -217,10 +227,11 @@ class TemplateTable:
         self._check(head_path)
         state = self.folder / "state.bin"
         if state.exists():
-            noted = np.frombuffer(state.read_bytes(), np.uint8)
-            if len(noted) != len(self.names):
+            noted, n = state.read_bytes(), len(self.names)
+            if len(noted) != 9 * n:
                 raise self._damaged("its notes have another length")
-            self._state = noted.copy()
+            self._state = np.frombuffer(noted[:n], np.uint8).copy()
+            self._stamps = np.frombuffer(noted[n:], np.uint64).copy()
         self._read_failures()
         if (self._state == MADE).any():
             self._map_columns()
@@ -309,6 +320,10 @@ def _lock(path: Path) -> int:
             f"another process is making templates in {path.parent}: wait for it, or name another folder"
         ) from error
     return handle
+
+
+def _number(stamp: str) -> np.uint64:
+    return np.frombuffer(hashlib.sha256(stamp.encode()).digest()[:8], np.uint64)[0]
 
 
 def failures_by_reason(failures: dict[str, tuple[str, str]]) -> dict[str, int]:

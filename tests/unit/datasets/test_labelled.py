@@ -25,6 +25,9 @@ class Named:
     def read(self, name: str) -> bytes:
         return name.encode()
 
+    def stamp(self, name: str) -> str:
+        return name
+
     def describe(self) -> str:
         return "a set of names"
 

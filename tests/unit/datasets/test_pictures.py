@@ -193,3 +193,23 @@ def test_many_threads_may_read_at_once(zipped: Zipper) -> None:
         for _ in range(5):
             assert list(pool.map(pictures.read, contents)) == list(contents.values())
     pictures.close()
+
+
+def test_a_stamp_changes_with_the_picture(tmp_path: Path, jpegs: list[bytes]) -> None:
+    for kind in ("folder", "zip"):
+        stamps = []
+        for data in (jpegs[0], jpegs[0], jpegs[1]):
+            if kind == "folder":
+                place = tmp_path / "in"
+                place.mkdir(exist_ok=True)
+                if not (place / "x.jpg").exists() or (place / "x.jpg").read_bytes() != data:
+                    (place / "x.jpg").write_bytes(data)
+            else:
+                place = tmp_path / "in.zip"
+                with zipfile.ZipFile(place, "w") as archive:
+                    archive.writestr("x.jpg", data)
+            pictures = open_pictures(place)
+            stamps.append(pictures.stamp("x.jpg"))
+            assert pictures.stamp("none.jpg") == ""
+            pictures.close()
+        assert stamps[0] == stamps[1] != stamps[2]

@@ -45,6 +45,13 @@ class MemoryPictures:
             raise ImageNotFound(f"there is no picture {name}")
         return data
 
+    def stamp(self, name: str) -> str:
+        return str(hash(self._pictures.get(name)))
+
+    def replace(self, name: str, data: bytes | None) -> None:
+        """Another picture of the same name."""
+        self._pictures[name] = data
+
     def describe(self) -> str:
         return "pictures in memory"
 

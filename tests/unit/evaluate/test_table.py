@@ -63,6 +63,24 @@ def test_a_stopped_run_goes_on(tmp_path, embedder, pictures) -> None:
         np.testing.assert_array_equal(resumed, np.array(table.vectors))
 
 
+def test_a_picture_that_was_changed_is_done_again(tmp_path, embedder, noise, pictures, png) -> None:
+    with TemplateTable(tmp_path / "t", pictures, FromCrops(embedder)) as table:
+        table.fill()
+        before = np.array(table.vectors)
+    pictures.replace("p0/0.png", png(noise[11]))
+    pictures.replace("p1/1.png", png(noise[4]))
+    pictures.reads.clear()
+    with TemplateTable(tmp_path / "t", pictures, FromCrops(embedder)) as table:
+        table.fill()
+        assert sorted(pictures.reads) == ["p0/0.png", "p1/1.png"]
+        assert set(table.failures) == {"p2/0.png"}
+        changed, other = table.rows(["p0/0.png", "p0/1.png"])
+        np.testing.assert_allclose(
+            table.vectors[changed], embedder.embed(crops_of(noise[11:])).vectors[0], atol=1e-7
+        )
+        np.testing.assert_array_equal(table.vectors[other], before[other])
+
+
 def test_a_failure_whose_reason_was_lost_is_done_again(tmp_path, embedder, pictures) -> None:
     with TemplateTable(tmp_path / "t", pictures, FromCrops(embedder)) as table:
         table.fill()

@@ -59,6 +59,10 @@ class AlignedFaces:
         side = crop.shape[0]
         return b"P6 %d %d 255\n" % (side, side) + crop.tobytes()
 
+    def stamp(self, name: str) -> str:
+        """The picture's own, and its points."""
+        return f"{self._pictures.stamp(name)} {self._points[name].tobytes().hex()}"
+
     def describe(self) -> str:
         """As the pictures say, aligned."""
         return f"{self._pictures.describe()}, aligned"
