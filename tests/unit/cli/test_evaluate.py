@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -268,3 +269,13 @@ def test_ijb_compares_and_searches_templates(ijb: Path, capsys: pytest.CaptureFi
     (ijb / "meta" / "ijbc_template_pair_label.txt").unlink()
     assert main(["evaluate", "ijb", str(ijb), *kept]) == 2
     assert main(["evaluate", "ijb", str(ijb), *kept, "--crops", "photographs"]) == 2
+
+
+def test_a_page_that_could_not_be_drawn_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    call = ["evaluate", "scores", str(tmp_path / "none.csv"), "--html", str(tmp_path / "page.html")]
+    assert main(call) == 6
+    assert "lineament[report]" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import shlex
@@ -15,6 +16,7 @@ import click
 from lineament.cli import exits
 from lineament.cli.evaluate.options import RunOptions
 from lineament.cli.evaluate.tables import show
+from lineament.core.errors import RuntimeUnavailable
 from lineament.evaluate.gate import Outcome, judge, parse
 from lineament.evaluate.run import Run
 
@@ -25,7 +27,12 @@ class Clock:
     def __init__(self, options: RunOptions) -> None:
         self.options = options
         self.began = time.monotonic()
-        # A gate that cannot be read is told before an hour of work, not after.
+        # What would fail at the end is told before an hour of work, not after.
+        if options.html is not None and importlib.util.find_spec("matplotlib") is None:
+            raise RuntimeUnavailable(
+                'the figures of --html need matplotlib, which is not installed: pip install "lineament[report]", '
+                "or keep the record with -o and write the page elsewhere"
+            )
         for text in options.gates:
             parse(text)
 
