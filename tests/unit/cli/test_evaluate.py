@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -274,7 +273,6 @@ def test_ijb_compares_and_searches_templates(ijb: Path, capsys: pytest.CaptureFi
 def test_a_page_that_could_not_be_drawn_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     call = ["evaluate", "scores", str(tmp_path / "none.csv"), "--html", str(tmp_path / "page.html")]
     assert main(call) == 6

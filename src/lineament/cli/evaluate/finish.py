@@ -30,7 +30,8 @@ class Clock:
         # What would fail at the end is told before an hour of work, not after.
         if options.html is not None and importlib.util.find_spec("matplotlib") is None:
             raise RuntimeUnavailable(
-                'the figures of --html need matplotlib, which is not installed: pip install "lineament[report]", '
+                "the figures of --html need matplotlib, which is not installed: "
+                'pip install "lineament[report]", '
                 "or keep the record with -o and write the page elsewhere"
             )
         for text in options.gates:
