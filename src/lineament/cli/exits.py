@@ -5,7 +5,8 @@
  2  undecided, or no usable face        7  no measured threshold
  3  the command line is wrong           8  some items of a batch failed; the others are done
  4  a picture cannot be used            9  a result could not be written
-70  a fault of lineament itself       130  interrupted
+10  training cannot begin or go on     70  a fault of lineament itself
+130 interrupted
 """
 
 from collections.abc import Sequence
@@ -21,11 +22,13 @@ from lineament.core.errors import (
     OutputFailed,
     PackError,
     PointsDegenerate,
+    RecipeInvalid,
     RuntimeUnavailable,
     TemplateInvalid,
     TemplateMismatch,
     ThresholdMismatch,
     ThresholdMissing,
+    TrainingError,
 )
 from lineament.core.verdict import Decision
 
@@ -45,6 +48,8 @@ ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (EvidenceInsufficient, 7),
     (GateFailed, 7),
     (OutputFailed, 9),
+    (RecipeInvalid, USAGE),
+    (TrainingError, 10),
     (InvalidArgument, USAGE),
     (LineamentError, FAULT),
 )

@@ -18,6 +18,7 @@ COMMANDS = {
     "calibrate": "Measure a threshold, or say how much data it needs.",
     "compare-models": "Is one model better than another, on the same data?",
     "report": "Turn the record of an evaluation into a page.",
+    "train": "Train an embedding, on one processor or on many.",
     "detect": "Find faces; draw or list them.",
     "embed": "Turn a folder of photographs into templates.",
     "models": "List, install, verify and remove model packs.",
@@ -51,7 +52,8 @@ def cli() -> None:
     \b
     Exit codes: 0 match or done, 1 no match, 2 undecided or no usable face, 3 wrong
     command line, 4 unusable picture, 5 model pack, 6 engine not here, 7 no measured
-    threshold, 8 part of a batch failed, 9 cannot write, 70 our fault, 130 interrupted.
+    threshold, 8 part of a batch failed, 9 cannot write, 10 training cannot go on,
+    70 our fault, 130 interrupted.
     For evaluate, calibrate, compare-models and report: 0 done, 2 bad input, 3 too
     little data, 4 a gate did not hold, 5 and above as before.
     """

@@ -29,6 +29,11 @@
     │   └── ScoresInvalid            similarities or labels from which nothing can be computed
     ├── EvidenceInsufficient         too little data for the claim that was asked for
     ├── GateFailed                   a measured result is not as good as was demanded
+    ├── TrainingError                a training run cannot begin or go on
+    │   ├── RecipeInvalid            a recipe, or one of its settings, that cannot be run
+    │   ├── CheckpointInvalid        a checkpoint that is missing, damaged, or of another network
+    │   ├── TrainingDiverged         losses or gradients that are not finite, step after step
+    │   └── ExportFailed             an exported network that does not answer as the trained one
     ├── InvalidArgument              a parameter outside what it may be
     └── OutputFailed                 a result could not be written
 
@@ -218,6 +223,36 @@ class GateFailed(LineamentError):
     """A measured result, at the pessimistic end of its interval, is not as good as was demanded."""
 
     reason = "gate_failed"
+
+
+class TrainingError(LineamentError):
+    """A training run cannot begin or go on."""
+
+    reason = "training_error"
+
+
+class RecipeInvalid(TrainingError):
+    """A recipe, or one of its settings, cannot be run."""
+
+    reason = "recipe_invalid"
+
+
+class CheckpointInvalid(TrainingError):
+    """A checkpoint is missing, damaged, or of another network."""
+
+    reason = "checkpoint_invalid"
+
+
+class TrainingDiverged(TrainingError):
+    """Losses or gradients are not finite, step after step."""
+
+    reason = "training_diverged"
+
+
+class ExportFailed(TrainingError):
+    """The exported network does not answer as the trained one, or cannot be exported at all."""
+
+    reason = "export_failed"
 
 
 class InvalidArgument(LineamentError, ValueError):

@@ -1,0 +1,53 @@
+"""`lineament train`: a recipe, or one of the tools around training."""
+
+import importlib
+
+import click
+
+SUBCOMMANDS = {
+    "run": "Train by a recipe; RECIPE alone means this.",
+    "list": "The recipes that come with lineament, and what is published for them.",
+    "finetune": "Go on from a checkpoint or a pack, with people of your own.",
+    "doctor": "Look at a recipe and its data before time is spent on them.",
+    "clean": "Find wrong labels by sub-centres, and write a list to leave out.",
+}
+
+
+class _Tools(click.Group):
+    """Loads a subcommand when it is called; any other word is a recipe to run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        return getattr(importlib.import_module(f"lineament.cli.train.{cmd_name}"), f"{cmd_name}_command")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in SUBCOMMANDS and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUBCOMMANDS.items()))
+
+
+@click.group(cls=_Tools)
+def train() -> None:
+    """Train an embedding with a margin, on one processor or on many.
+
+    \b
+    lineament train recipes.lfw_mbf_cpu
+    lineament train my_recipe.py:recipe --set steps=2000
+    torchrun --nproc-per-node 8 -m lineament.train recipes.ms1mv3_r50_8gpu
+
+    Ctrl-C stops with a checkpoint; the same command goes on from it, on any number of processes.
+
+    \b
+    Exit code 0: done. 3: the recipe cannot be run. 10: training cannot go on.
+    130: stopped with a checkpoint.
+    """

@@ -1,0 +1,1 @@
+"""From a checkpoint to a pack: ONNX, its card, and the proof that it answers as the trained network."""

@@ -1,0 +1,1 @@
+"""Training: heads, backbones, sampled class centres, and the loop that reads aloud."""

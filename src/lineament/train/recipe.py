@@ -1,0 +1,258 @@
+"""A recipe: everything that decides what a run trains, as plain values that can be read, changed and saved.
+
+A recipe is a function that returns one `Recipe`; there is no other configuration. `--set` changes single
+values of it, and every checkpoint carries the whole of it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from lineament.core.errors import RecipeInvalid
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component by name, with its options: `part("arcface", scale=64.0, margin=0.5)`.
+
+    Attributes:
+        kind: which one; the tables are `backbones.KINDS`, `heads.KINDS`, `optimiser.KINDS`, `schedule.KINDS`.
+        options: keyword arguments of its constructor.
+    """
+
+    kind: str
+    options: Mapping[str, Value] = field(default_factory=dict[str, Value])
+
+
+def part(kind: str, /, **options: Value) -> Part:
+    """A component by name, with its options."""
+    return Part(kind, options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Which pictures, and who is on them.
+
+    Attributes:
+        path: RecordIO folder, image folder, zip or tar; `~` and environment variables are expanded.
+        up: how far above a picture the folder named after the person is.
+        exclude: a file of persons or pictures to leave out; empty for none.
+        colour: order of channels in the files; only files written by a faulty program are `bgr`.
+        fewest: persons with fewer pictures are left out.
+        held_out: share of the persons that are never trained on, for choosing the best checkpoint.
+        size: side of the crops, pixels.
+    """
+
+    path: str = ""
+    up: int = 1
+    exclude: str = ""
+    colour: Literal["rgb", "bgr"] = "rgb"
+    fewest: int = 1
+    held_out: float = 0.0
+    size: int = 112
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augment:
+    """Random changes to training pictures, each with the share of pictures that get it.
+
+    Attributes:
+        flip: mirrored.
+        crop: a random part of the picture on black, as in AdaFace (Kim et al. 2022, §4.1).
+        low_resolution: reduced to 0.2–1 of its size and enlarged again (the same).
+        colour: brightness, contrast and saturation changed (the same).
+        gray: without colour.
+        mask: a synthetic face mask.
+    """
+
+    flip: float = 0.5
+    crop: float = 0.0
+    low_resolution: float = 0.0
+    colour: float = 0.0
+    gray: float = 0.0
+    mask: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One run.
+
+    Attributes:
+        name: of the recipe; the run's folder is named after it.
+        summary: what it is for and where its values come from, one sentence.
+        data: which pictures.
+        augment: random changes to them.
+        backbone: the network.
+        head: what makes logits of its embeddings; or another objective, `triplet` or `distil`.
+        optimiser: of backbone and class centres.
+        schedule: of the learning rate.
+        batch: pictures per step, over all processes and micro-batches.
+        micro_batch: pictures that go through the network at once on one process; batch normalisation sees
+            these. `batch` is a multiple of it, and the number of processes divides their quotient, so that a
+            run gives the same numbers on any number of processes.
+        people: persons per batch, for objectives that compare pictures within it; 0 for plain shuffling.
+        epochs: how long, when `steps` is 0.
+        steps: how long, in steps.
+        sample_rate: share of the class centres that take part in a step (Partial FC, An et al. 2022).
+        margin_warmup: share of the steps over which the margin grows from 0 to its value.
+        clip: largest gradient norm of the backbone; 0 for none.
+        precision: arithmetic of the backbone's forward pass.
+        channels_last: memory layout of the backbone.
+        compile: whether `torch.compile` is applied to it.
+        checkpoint_activations: recompute activations in the backward pass instead of keeping them.
+        log_every, validate_every, save_every: steps between; 0 for never (the last step is always saved).
+        keep: newest checkpoints that are kept; the best one always is.
+        threads: for reading pictures, per process.
+        seed: of everything random.
+        expected: published figures of this recipe, by benchmark, with their source.
+    """
+
+    name: str
+    summary: str
+    data: Data
+    backbone: Part
+    head: Part
+    optimiser: Part
+    schedule: Part
+    batch: int
+    micro_batch: int
+    augment: Augment = field(default_factory=Augment)
+    people: int = 0
+    epochs: float = 0.0
+    steps: int = 0
+    sample_rate: float = 1.0
+    margin_warmup: float = 0.0
+    clip: float = 5.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    checkpoint_activations: bool = False
+    log_every: int = 20
+    validate_every: int = 0
+    save_every: int = 0
+    keep: int = 3
+    threads: int = 2
+    seed: int = 2048
+    expected: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run, before anything is read.
+
+        Raises:
+            RecipeInvalid: naming the setting.
+        """
+        if self.batch < 1 or self.micro_batch < 1 or self.batch % self.micro_batch:
+            raise RecipeInvalid(
+                f"batch = {self.batch} is not a multiple of micro_batch = {self.micro_batch}: set "
+                "both so that it is"
+            )
+        if self.steps < 0 or self.epochs < 0 or not (self.steps or self.epochs):
+            raise RecipeInvalid("a recipe says how long it runs: set epochs or steps to more than 0")
+        for name, low, high in (("sample_rate", 0.0, 1.0), ("margin_warmup", -1e-9, 1.0)):
+            value = cast(float, getattr(self, name))
+            if not low < value <= high:
+                raise RecipeInvalid(f"{name} = {value:g} is not a share: set it between 0 and 1")
+        if not 0.0 <= self.data.held_out < 1.0:
+            raise RecipeInvalid(f"data.held_out = {self.data.held_out:g}: set it to 0 or more and below 1")
+        shares = dataclasses.asdict(self.augment)
+        if wrong := [k for k, v in shares.items() if not 0.0 <= v <= 1.0]:
+            raise RecipeInvalid(f"augment.{wrong[0]} = {shares[wrong[0]]:g} is not a share of pictures")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "the recipe") -> "Recipe":
+        """What `to_dict` wrote.
+
+        Raises:
+            RecipeInvalid: an unknown or missing setting, or one of the wrong type.
+        """
+        return cast(Recipe, _build(cls, values, where))
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with single values changed.
+
+    Args:
+        recipe: where to start.
+        settings: `name=value`, with dots for parts: `steps=2000`, `data.path=faces.zip`, `head.margin=0.4`,
+            `head.kind=cosface`. Values are JSON where that parses, else text.
+
+    Raises:
+        RecipeInvalid: no such setting, or a value of another type.
+    """
+    values = recipe.to_dict()
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise RecipeInvalid(f"{setting!r} is not name=value: write for example --set steps=2000")
+        _put(values, name.strip().split("."), _value(text.strip()), name)
+    return Recipe.from_dict(values, "the settings")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    place = values
+    for step in path[:-1]:
+        inner = place.get(step)
+        if not isinstance(inner, dict):
+            raise RecipeInvalid(f"there is no setting {name!r}: {_known(place)}")
+        place = cast(dict[str, Any], inner)
+    last = path[-1]
+    if "options" in place and last not in ("kind", "options"):
+        # The options of a part are checked by its own constructor.
+        place = cast(dict[str, Any], place["options"])
+    elif last not in place:
+        raise RecipeInvalid(f"there is no setting {name!r}: {_known(place)}")
+    elif last == "kind" and place["kind"] != value:
+        # Another component has other options; those of the old one would only be refused.
+        place["options"] = {}
+    place[last] = value
+
+
+def _known(place: Mapping[str, Any]) -> str:
+    return "settings here are " + ", ".join(sorted(place))
+
+
+def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise RecipeInvalid(f"{where} has no setting {unknown[0]!r}: settings are {', '.join(fields)}")
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = _NESTED.get((kind, name))
+        arguments[name] = _build(inner, value, where) if inner else _fitting(name, fields[name], value, where)
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise RecipeInvalid(f"{where} is not complete: {error}") from error
+
+
+_NESTED: dict[tuple[type, str], type] = {
+    (Recipe, "data"): Data,
+    (Recipe, "augment"): Augment,
+    **{(Recipe, name): Part for name in ("backbone", "head", "optimiser", "schedule")},
+}
+_CHOICES: dict[str, tuple[str, ...]] = {"colour": ("rgb", "bgr"), "precision": ("fp32", "bf16", "fp16")}
+
+
+def _fitting(name: str, field_: "dataclasses.Field[Any]", value: Any, where: str) -> Any:
+    wanted = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}.get(cast(type, field_.type))
+    choices = _CHOICES.get(name) if wanted is None else None
+    if choices and value not in choices:
+        raise RecipeInvalid(f"{where}: {name} = {value!r} is none of {', '.join(choices)}")
+    if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+        raise RecipeInvalid(f"{where}: {name} = {value!r} must be a {wanted[-1].__name__}")
+    return float(value) if field_.type is float else value

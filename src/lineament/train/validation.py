@@ -1,0 +1,87 @@
+"""Verification on persons who are never trained on: which checkpoint is the best one.
+
+These persons come from the training data, so that the benchmark that is reported stays untouched.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lineament.core.ports import Embedder
+from lineament.evaluate.acquire import crops_of
+from lineament.metrics.bootstrap import bootstrap_at_fmr
+from lineament.metrics.curves import auc
+from lineament.metrics.operating import at_fmr
+from lineament.metrics.scores import Scores
+from lineament.train.examples import Examples
+from lineament.train.read_crop import read_crop
+
+TARGET = 1e-2
+REPLICATES = 200
+BATCH = 64
+LARGEST = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """One look at the held-out persons.
+
+    Attributes:
+        tar: true accept rate, 1 − FNMR, at a false match rate of 1e-2.
+        tar_low, tar_high: its 95 % interval, by a bootstrap over persons.
+        auc: area under the ROC.
+        mated, nonmated: comparisons.
+    """
+
+    tar: float
+    tar_low: float
+    tar_high: float
+    auc: float
+    mated: int
+    nonmated: int
+
+    def row(self) -> dict[str, Any]:
+        """For the log."""
+        return asdict(self)
+
+
+class HeldOut:
+    """Pictures of held-out persons, decoded once.
+
+    Args:
+        examples: theirs; at most the first 3,000 pictures are used.
+        colour: order of channels in the files.
+        size: side of the crops, pixels.
+    """
+
+    def __init__(self, examples: Examples, colour: str, size: int) -> None:
+        crops: list[np.ndarray] = []
+        labels: list[int] = []
+        self.broken: list[str] = []
+        for number in range(min(len(examples), LARGEST)):
+            crop = read_crop(examples, number, colour, size)
+            if isinstance(crop, str):
+                self.broken.append(examples.name(number))
+                continue
+            crops.append(crop)
+            labels.append(int(examples.labels[number]))
+        self.pixels = np.stack(crops)
+        self.labels = np.array(labels)
+
+    def measure(self, embedder: Embedder) -> Validated:
+        """Every picture against every other."""
+        parts = [
+            embedder.embed(crops_of(self.pixels[at : at + BATCH])).vectors
+            for at in range(0, len(self.pixels), BATCH)
+        ]
+        vectors = np.concatenate(parts)
+        one, other = np.triu_indices(len(vectors), 1)
+        similarity = (vectors @ vectors.T)[one, other]
+        subjects = np.stack([self.labels[one], self.labels[other]], axis=1)
+        scores = Scores.of(similarity, subjects[:, 0] == subjects[:, 1], subjects=subjects)
+        point = at_fmr(scores, TARGET)
+        spread = bootstrap_at_fmr(scores, TARGET, REPLICATES).fnmr
+        return Validated(
+            point.tar, 1.0 - spread.high, 1.0 - spread.low, auc(scores), point.mated, point.nonmated
+        )
