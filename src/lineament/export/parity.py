@@ -57,7 +57,7 @@ class Parity:
     def sentence(self) -> str:
         """The figures, for the card's notes."""
         sizes = ", ".join(map(str, self.batches))
-        what = f"{self.inputs - self.crops} noise pictures" + (
+        what = f"{self.inputs - self.crops} pictures of noise" + (
             f" and {self.crops} crops" if self.crops else ""
         )
         return (

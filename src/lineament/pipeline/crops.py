@@ -110,7 +110,8 @@ class SubjectCrops:
         found = _with_stand_ins(detector.detect(image.pixels).scaled(1 / image.scale))
         choice = choose(found, self.policy, picture.full_size, None)
         if choice.face is None:
-            return Cropped(None, choice.reasons[0].code, choice.reasons[0].message, len(found))
+            why = next(reason for reason in choice.reasons if reason.blocking)
+            return Cropped(None, why.code, why.message, len(found))
         points = found.points[alignable(found.points)]
         # Of all faces, as a recognizer makes them: the smallest one decides how far the picture is decoded.
         crops = _crops(picture, image, points, self.alignment)

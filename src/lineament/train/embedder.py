@@ -44,9 +44,11 @@ class TorchEmbedder:
         was_training = self.backbone.training
         self.backbone.eval()
         device = next(self.backbone.parameters()).device
-        with torch.no_grad():
-            raw: Tensor = self.backbone(normalised(crops.pixels, device))
-        self.backbone.train(was_training)
+        try:
+            with torch.no_grad():
+                raw: Tensor = self.backbone(normalised(crops.pixels, device))
+        finally:
+            self.backbone.train(was_training)
         return Templates.from_raw(raw.float().cpu().numpy(), self._model)
 
 

@@ -377,5 +377,5 @@ def _with_enough(examples: Examples, fewest: int) -> Examples:
     kept = np.flatnonzero(counts[examples.labels] >= fewest).astype(np.int64)
     if not len(kept):
         raise DatasetInvalid(f"{examples.describe()}: nobody has {fewest} pictures: set data.fewest lower")
-    remark = f"{few} persons with fewer than {fewest} pictures are left out"
+    remark = f"{few} of {len(counts)} persons have fewer than {fewest} pictures and are left out"
     return examples.take(kept, remarks=(*examples.remarks, remark))

@@ -2,7 +2,9 @@
 
 import json
 import math
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ from lineament.core.errors import OutputFailed, RuntimeUnavailable
 from lineament.core.files import write_bytes
 
 NAME = "log.jsonl"
+BOARD = "tensorboard"
 
 
 class Log:
@@ -25,18 +28,22 @@ class Log:
     """
 
     def __init__(self, run: Path, step: int) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise RuntimeUnavailable("training needs the extra: pip install 'lineament[train]'") from error
         self.path = run / NAME
         kept = [row for row in read_rows(self.path) if row["step"] <= step]
         write_bytes(self.path, "".join(_line(row) for row in kept).encode())
-        self._stream = self.path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        try:
+            self._board = _Board(run / BOARD, step)
+            self._stream = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self.path}: {error.strerror or error}; make room") from error
 
     def add(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """One row: `kind` is `step`, `validation`, `skipped`, `broken` or `saved`.
+
+        Args:
+            step: how many steps were made, the one that this is about included.
+            kind: of row.
+            values: plain ones, for JSON.
 
         Raises:
             OutputFailed: it cannot be written.
@@ -46,15 +53,62 @@ class Log:
             self._stream.flush()
             for name, value in values.items():
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+                    self._board.add(f"{kind}/{name}", float(value), step)
             self._board.flush()
         except OSError as error:
-            raise OutputFailed(f"cannot write {self.path}: {error.strerror or error}; make room") from error
+            raise OutputFailed(
+                f"cannot write {self.path}: {error.strerror or error}; make room, then run the same command: "
+                "it goes on from the last checkpoint"
+            ) from error
 
     def close(self) -> None:
         """Nothing more comes."""
-        self._stream.close()
-        self._board.close()
+        # What could not be written was told by `add`; here it would only hide that.
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self._board.close()
+
+
+class _Board:
+    """TensorBoard's events, written where they happen.
+
+    tensorboardX's own `SummaryWriter` writes in a thread, which a full disk ends; whoever adds then waits for
+    it for ever.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            from tensorboardX import event_file_writer
+            from tensorboardX.proto import event_pb2, summary_pb2
+        except ImportError as error:
+            raise RuntimeUnavailable("training needs the extra: pip install 'lineament[train]'") from error
+        # The messages are made when the modules are loaded; no checker of types sees them.
+        events, summaries, writers = (
+            cast(Any, event_pb2),
+            cast(Any, summary_pb2),
+            cast(Any, event_file_writer),
+        )
+        self._event, self._summary = events.Event, summaries.Summary
+        folder.mkdir(exist_ok=True)
+        # Two parts of a run may begin within one second, which is all that the file's name tells.
+        self._writer = writers.EventsWriter(str(folder / "events"), f".{step:08d}")
+        # Tells a reader to forget what an earlier part of the run wrote beyond the checkpoint.
+        began = events.SessionLog(status=events.SessionLog.START)
+        self._write(step=step + 1, session_log=began)
+
+    def add(self, name: str, value: float, step: int) -> None:
+        item = self._summary.Value(tag=name, simple_value=value)
+        self._write(step=step, summary=self._summary(value=[item]))
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), **content))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -62,7 +116,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             row = json.loads(line)
         except ValueError:
@@ -74,4 +128,5 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _line(row: Mapping[str, Any]) -> str:
     plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    return json.dumps(plain, ensure_ascii=False) + "\n"
+    # ASCII, so that any name of a picture can be in it.
+    return json.dumps(plain) + "\n"

@@ -6,20 +6,20 @@ One step is `batch` pictures in micro-batches, whoever calculates them: gradient
 and are averaged over processes, so that a run gives the same curve on one process and on eight.
 """
 
-import time
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lineament.core.errors import TrainingDiverged
+from lineament.core.errors import TemplateInvalid, TrainingDiverged
 from lineament.train import state
 from lineament.train.embedder import TorchEmbedder, normalised
+from lineament.train.examples import Examples, open_examples
 from lineament.train.interrupt import Interrupt, interruptible
 from lineament.train.loader import MicroBatch, StepBatch
 from lineament.train.log import Log
@@ -28,12 +28,15 @@ from lineament.train.plan import Plan
 from lineament.train.recipe import Recipe
 from lineament.train.run_folder import Best, owned, read_best, write_best
 from lineament.train.setup import Start, prepare, restore
+from lineament.train.undo import Undo
 from lineament.train.validation import Validated
+from lineament.train.window import Window
 
 PATIENCE = 50
 """Steps in a row that may be skipped because something was not finite."""
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Whoever looks at a run while it goes; only the first process tells."""
 
@@ -76,7 +79,13 @@ class Outcome:
 
 
 def train(
-    recipe: Recipe, run: Path, watch: Watch, *, device: str = "auto", start: Start | None = None
+    recipe: Recipe,
+    run: Path,
+    watch: Watch,
+    *,
+    device: str = "auto",
+    start: Start | None = None,
+    restart: bool = False,
 ) -> Outcome:
     """Train, or go on from the newest checkpoint in the run's folder.
 
@@ -86,27 +95,21 @@ def train(
         watch: is told what happens.
         device: `auto`, `cpu` or `cuda`.
         start: gives the backbone its first weights; None for fresh ones.
+        restart: begin anew: remove the checkpoints and logs in the folder.
 
     Raises:
-        RecipeInvalid, DatasetError, RuntimeUnavailable: before anything is written.
+        RecipeInvalid, DatasetError, RuntimeUnavailable: before the first step.
         CheckpointInvalid: the newest checkpoint does not fit the recipe.
         TrainingDiverged: too many steps in a row were not finite.
         OutputFailed: a checkpoint or the log cannot be written; older checkpoints are untouched.
     """
-    with joined(device) as processes, interruptible() as interrupt, owned(run, processes):
-        return Trainer(recipe, run, watch, processes, interrupt, start).run()
-
-
-@dataclass(slots=True)
-class _Window:
-    """Sums since the last logged step."""
-
-    loss: float = 0.0
-    right: float = 0.0
-    own: float = 0.0
-    rows: float = 0.0
-    steps: int = 0
-    began: float = field(default_factory=time.perf_counter)
+    with (
+        closing(open_examples(recipe.data)) as examples,
+        joined(device) as processes,
+        interruptible() as interrupt,
+        owned(run, processes, restart),
+    ):
+        return Trainer(recipe, run, examples, watch, processes, interrupt, start).run()
 
 
 class Trainer:
@@ -116,6 +119,7 @@ class Trainer:
         self,
         recipe: Recipe,
         run: Path,
+        examples: Examples,
         watch: Watch,
         processes: Processes,
         interrupt: Interrupt,
@@ -123,14 +127,16 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.watch = recipe, run, watch
         self.processes, self.interrupt = processes, interrupt
-        self.parts = prepare(recipe, run, processes, start, watch.preparing)
+        self.parts = prepare(recipe, run, examples, processes, start, watch.preparing)
         self.network, self.objective = self.parts.network, self.parts.objective
         self.optimiser, self.scale, self.plan = self.parts.optimiser, self.parts.scale, self.parts.plan
         self.best = read_best(run)
         restored = restore(self.parts, recipe, run)
         self.step, self.skipped, self.in_a_row = restored.step, restored.skipped, 0
+        self.broken: set[str] = set()
         self.model = distributed(self.network, processes)
-        self.window = _Window()
+        self.window = restored.window
+        self.undo = Undo(self.network, self.objective.shared)
         if processes.first:
             watch.planned(self.plan, self.step)
             for note in (*self.plan.remarks, *restored.notes):
@@ -141,10 +147,10 @@ class Trainer:
     def run(self) -> Outcome:
         """All steps that are left."""
         log = Log(self.folder, self.step) if self.processes.first else None
+        self.window.resume()
         try:
             with closing(self.parts.loader.steps(self.step)) as batches:
                 for batch in batches:
-                    self._report_broken(batch, log)
                     self._one_step(batch, log)
                     self.step += 1
                     if self._once_in_a_while(log):
@@ -152,8 +158,6 @@ class Trainer:
         finally:
             if log is not None:
                 log.close()
-        if self.step == 0 or not state.folder_of(self.folder, self.step).is_dir():
-            self._save(None)
         last = state.folder_of(self.folder, self.step)
         best = self.folder / self.best.checkpoint if self.best else last
         return Outcome(last, best, self.step, self.step >= self.plan.steps)
@@ -162,16 +166,19 @@ class Trainer:
         rate = self.parts.rate(batch.step)
         labels = torch.cat([torch.from_numpy(m.label) for m in batch.micro]).to(self.processes.device)
         self.objective.begin(labels, batch.step, self._strength(batch.step))
+        self.undo.keep()
         self.model.train()
-        sums = torch.zeros(4, dtype=torch.float64)
+        sums = torch.zeros(4, dtype=torch.float64, device=self.processes.device)
         for number, micro in enumerate(batch.micro):
             # Gradients travel between processes once per step, with the last micro-batch.
             with self._silent() if number + 1 < len(batch.micro) else nullcontext():
                 sums += self._forward_backward(micro, batch.step)
         norm = self._gradient_norm()
         finite = bool(torch.isfinite(sums[0])) and bool(torch.isfinite(norm)) and self.objective.finite()
-        bad, stop = self.processes.any(not finite, self.interrupt.asked)
+        bad, stop, broken = self.processes.any(not finite, self.interrupt.asked, bool(batch.broken))
         self.interrupt.agreed = stop
+        if broken:
+            self._report_broken(batch, log)
         if bad:
             self._skip(batch.step, log)
         else:
@@ -188,9 +195,11 @@ class Trainer:
             embedding = cast(Tensor, self.model(pixels))
             measured = self.objective.measure(embedding, micro)
         (measured.loss * self.scale.value).backward()
-        right = float("nan") if measured.right is None else float(measured.right)
-        own = float(measured.own) * measured.rows
-        return torch.tensor([float(measured.loss), right, own, measured.rows], dtype=torch.float64)
+        # One tensor on the device: what it says is asked for once per step.
+        loss = measured.loss.detach().double()
+        right = loss.new_tensor(float("nan")) if measured.right is None else measured.right.double()
+        own = measured.own.to(loss.device).double() * measured.rows
+        return torch.stack([loss, right, own, loss.new_tensor(measured.rows)])
 
     def _gradient_norm(self) -> Tensor:
         """Norm of the backbone's gradients, clipped where the recipe says so."""
@@ -210,15 +219,16 @@ class Trainer:
     def _skip(self, step: int, log: Log | None) -> None:
         """A step whose loss or gradients are not finite moves nothing."""
         self.objective.discard()
+        self.undo.put_back()
         self.skipped += 1
         self.in_a_row += 1
         if log is not None:
-            log.add(step, "skipped", {"in_a_row": self.in_a_row, "loss_scale": self.scale.value})
-            self.watch.noted(f"step {step}: loss or gradients are not finite; skipped")
+            log.add(step + 1, "skipped", {"in_a_row": self.in_a_row, "loss_scale": self.scale.value})
+            self.watch.noted(f"step {step + 1}: loss or gradients are not finite; skipped")
         if self.in_a_row >= PATIENCE:
             raise TrainingDiverged(
-                f"{PATIENCE} steps in a row, up to step {step}, had a loss or gradients that are not finite: "
-                "lower optimiser.learning_rate, lengthen the warm-up or margin_warmup, or set "
+                f"{PATIENCE} steps in a row, up to step {step + 1}, had a loss or gradients that are not "
+                "finite: lower optimiser.learning_rate, lengthen the warm-up or margin_warmup, or set "
                 "precision=fp32; checkpoints written before are untouched"
             )
 
@@ -229,33 +239,40 @@ class Trainer:
         last = self.step >= self.plan.steps
         stop = last or self.interrupt.agreed
         every = self.recipe
-        validate = self.parts.held_out is not None and (last or _due(self.step, every.validate_every))
         # A checkpoint that was measured must exist, or it could not be the best one.
-        save = stop or validate or _due(self.step, every.save_every)
-        if validate or save:
-            self.processes.average_statistics(self.network)
-        if save:
-            self._save(log)
-        if validate:
-            self._validate(log)
-        if save and self.processes.first:
-            state.prune(self.folder, self.recipe.keep, self.best.checkpoint if self.best else None)
-        if validate or save:
-            self.processes.wait()
-            # What was done here is not part of the throughput.
-            self.window = _Window()
+        validate = self.parts.validates and (last or _due(self.step, every.validate_every))
+        if not (stop or validate or _due(self.step, every.save_every)):
+            return False
+        self.window.pause()
+        self.processes.average_statistics(self.network)
+        # Measured first: a run that is killed here goes on from before, and measures again.
+        result = self._measured() if validate else None
+        self._save(log)
+        if log is not None:
+            if result is not None:
+                self._choose(result, log)
+            state.prune(self.folder, every.keep, self.best.checkpoint if self.best else None)
+        self.processes.wait()
+        self.window.resume()
         return stop
 
-    def _validate(self, log: Log | None) -> None:
-        if self.parts.held_out is None or log is None:
-            return
+    def _measured(self) -> Validated | None:
+        if self.parts.held_out is None:
+            return None
         embedder = TorchEmbedder(self.network, self.recipe.name, self.recipe.data.size)
-        result = self.parts.held_out.measure(embedder)
-        better = self.best is None or result.tar > self.best.tar
+        try:
+            return self.parts.held_out.measure(embedder)
+        except TemplateInvalid as error:
+            self.watch.noted(f"step {self.step}: the held-out persons were not measured: {error.message}")
+            return None
+
+    def _choose(self, result: Validated, log: Log) -> None:
+        checkpoint = state.folder_of(self.folder, self.step).name
+        found = Best(checkpoint, self.step, result.tar, result.tar_low, result.tar_high, result.auc)
+        better = found.beats(self.best)
         if better:
-            checkpoint = state.folder_of(self.folder, self.step).name
-            self.best = Best(checkpoint, self.step, result.tar, result.tar_low, result.tar_high)
-            write_best(self.folder, self.best)
+            self.best = found
+            write_best(self.folder, found)
         log.add(self.step, "validation", result.row())
         self.watch.validated(self.step, result, better)
 
@@ -271,9 +288,12 @@ class Trainer:
             first=0 if centres is None else centres.first,
             shared=self.objective.shared(),
             counters={
-                "loss_scale": self.scale.value, "good_steps": self.scale.good, "skipped": self.skipped
+                "loss_scale": self.scale.value,
+                "good_steps": self.scale.good,
+                "skipped": self.skipped,
+                **self.window.counters(),
             },
-        )  # fmt: skip
+        )
         folder = state.save_snapshot(self.folder, snapshot, self.processes)
         if log is not None:
             log.add(self.step, "saved", {"checkpoint": folder.name})
@@ -281,18 +301,14 @@ class Trainer:
     def _note(self, sums: Tensor, norm: float, rate: float, step: int, log: Log | None) -> None:
         if self.processes.world > 1:
             # Losses are already those of all processes, or scaled so that their mean is.
-            shared = sums.to(self.processes.device, torch.float32)
-            dist.all_reduce(shared)
-            sums = shared.double().cpu() / self.processes.world
-        loss, right, own, count = sums.tolist()
+            dist.all_reduce(sums)
+            sums = sums / self.processes.world
         window = self.window
-        window.loss, window.right = window.loss + loss, window.right + right
-        window.own, window.rows = window.own + own, window.rows + count
-        window.steps += 1
+        window.add(sums.tolist())
         if log is None or not (_due(step + 1, self.recipe.log_every) or step + 1 == self.plan.steps):
             return
-        seconds = time.perf_counter() - window.began
-        speed = window.steps * self.recipe.batch / seconds
+        window.pause()
+        speed = window.steps * self.recipe.batch / window.seconds
         row = {
             "loss": window.loss / window.steps,
             "accuracy": window.right / window.rows,
@@ -306,13 +322,15 @@ class Trainer:
         }
         log.add(step + 1, "step", row)
         self.watch.stepped(step + 1, self.plan.steps, row)
-        self.window = _Window()
+        self.window = Window()
 
     def _report_broken(self, batch: StepBatch, log: Log | None) -> None:
-        for found in batch.broken:
-            self.watch.noted(f"{found}: cannot be used; the next picture takes its place")
-            if log is not None:
-                log.add(batch.step, "broken", {"picture": found})
+        """Whichever process found it; each picture once."""
+        for found in self.processes.gather(batch.broken):
+            if log is not None and found not in self.broken:
+                self.broken.add(found)
+                self.watch.noted(f"{found}: cannot be used; the next picture takes its place")
+                log.add(batch.step + 1, "broken", {"picture": found})
 
     # ---------------------------------------------------------------------------------------- small things
 

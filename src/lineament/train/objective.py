@@ -4,14 +4,14 @@ The loop knows this promise only. An objective may hold values of its own that l
 updates them itself, because only the rows that took part in a step may move.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from lineament.core.errors import RecipeInvalid
+from lineament.core.errors import CheckpointInvalid, InvalidArgument, RecipeInvalid
 from lineament.train import heads, rows
 from lineament.train.heads.triplet import Triplet
 from lineament.train.loader import MicroBatch
@@ -47,7 +47,7 @@ class Saved:
         classes: names of the classes then, by number.
     """
 
-    shards: Sequence[tuple[int, Mapping[str, Tensor]]]
+    shards: Iterable[tuple[int, Mapping[str, Tensor]]]
     shared: Mapping[str, Tensor]
     classes: Sequence[str]
 
@@ -137,9 +137,20 @@ class Classify:
         return _state(self.head)
 
     def restore(self, saved: Saved, classes: Sequence[str]) -> list[str]:
-        """Centres by the name of their class: persons may have come or gone since."""
-        if isinstance(self.head, nn.Module):
-            self.head.load_state_dict(dict(saved.shared))
+        """Centres by the name of their class: persons may have come or gone since.
+
+        Raises:
+            CheckpointInvalid: it is of another head.
+        """
+        own = self.shared()
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in saved.shared.items()}:
+            raise CheckpointInvalid(
+                f"the checkpoint has running values {_named(saved.shared)} of a head, and the head here "
+                f"{_named(own)}: go on with the head that the run was started with, or begin anew "
+                "with --restart"
+            )
+        for name, value in own.items():
+            value.copy_(saved.shared[name])
         now = {name: number for number, name in enumerate(classes)}
         for first, tensors in saved.shards:
             count = len(next(iter(tensors.values())))
@@ -163,9 +174,16 @@ class Triplets:
             raise RecipeInvalid(
                 "triplets need batches of several pictures of several persons: set people to 2 or more"
             )
+        pictures = recipe.batch // recipe.people
+        if pictures < 2 or recipe.micro_batch % pictures or recipe.micro_batch < 2 * pictures:
+            raise RecipeInvalid(
+                f"triplets are made within a micro-batch of {recipe.micro_batch}, which needs all {pictures} "
+                "pictures of 2 persons or more, at least 2 of each: set micro_batch to 2, 3, ... times "
+                "batch / people, and people to at most half of batch"
+            )
         try:
             self.loss = Triplet(**recipe.head.options)  # type: ignore[arg-type]  (checked by its constructor)
-        except TypeError as error:
+        except (TypeError, InvalidArgument) as error:
             raise RecipeInvalid(f"head 'triplet' cannot be made: {error}") from error
         self.micro = recipe.batch // recipe.micro_batch
         self.processes = processes
@@ -272,6 +290,10 @@ def _changes(before: Sequence[str], after: Sequence[str]) -> list[str]:
     if not new and not gone:
         return []
     return [f"the data have other persons than the checkpoint: {new} are new and begin anew, {gone} are gone"]
+
+
+def _named(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(sorted(tensors)) or "none"
 
 
 def _state(module: object) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The optimiser of the backbone. Class centres have their own, which leaves rows alone (`rows.py`)."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -25,10 +26,22 @@ def build(part: Part, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
     options = dict(part.options)
     rate = learning_rate(part)
     options.pop("learning_rate")
+    if unknown := sorted(set(options) - set(OPTIONS[part.kind])):
+        raise RecipeInvalid(
+            f"optimiser {part.kind!r} has no option {unknown[0]!r}: options are learning_rate, "
+            f"{', '.join(OPTIONS[part.kind])}"
+        )
     try:
         return KINDS[part.kind](list(parameters), rate, options)
     except (TypeError, ValueError) as error:
         raise RecipeInvalid(f"optimiser {part.kind!r} cannot be made: {error}") from error
+
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "sgd": ("momentum", "weight_decay", "nesterov"),
+    "adamw": ("beta1", "beta2", "eps", "weight_decay"),
+}
+"""What a part may say besides its rate: the same of network and class centres."""
 
 
 def learning_rate(part: Part) -> float:
@@ -38,8 +51,8 @@ def learning_rate(part: Part) -> float:
         RecipeInvalid: it has none, or one that is not a number.
     """
     rate = part.options.get("learning_rate")
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
-        raise RecipeInvalid("optimiser.learning_rate must be a number: set it")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+        raise RecipeInvalid(f"optimiser.learning_rate = {rate!r}: set it to a number above 0")
     return float(rate)
 
 

@@ -4,10 +4,12 @@ A run is started once per process by torchrun, or without a launcher as a single
 needs to know of other processes is here and in `partial.py`; the network itself does not.
 """
 
+import inspect
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -15,9 +17,12 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lineament.core.errors import RuntimeUnavailable
+from lineament.core.errors import RuntimeUnavailable, TrainingError
 
 DEVICES = ("auto", "cpu", "cuda")
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others: longer than the first one takes to validate and save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,24 @@ class Processes:
         dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         return tuple(bool(v) for v in seen.tolist())
 
+    def gather(self, sentences: Sequence[str]) -> tuple[str, ...]:
+        """What all processes have to say, each sentence once, on every process."""
+        if self.world == 1:
+            return tuple(sentences)
+        own = np.frombuffer("\0".join(sentences).encode("utf-8", "surrogatepass"), np.uint8)
+        length = torch.tensor([len(own)], device=self.device)
+        lengths = [torch.zeros_like(length) for _ in range(self.world)]
+        dist.all_gather(lengths, length)
+        sizes = [int(n) for n in lengths]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8, device=self.device)
+        padded[: len(own)] = torch.from_numpy(own.copy())
+        rows = [torch.zeros_like(padded) for _ in range(self.world)]
+        dist.all_gather(rows, padded)
+        said = [
+            bytes(r[:n].tolist()).decode("utf-8", "surrogatepass") for r, n in zip(rows, sizes, strict=True)
+        ]
+        return tuple(dict.fromkeys(s for text in said for s in text.split("\0") if s))
+
     def wait(self) -> None:
         """Until every process has come here."""
         if self.world > 1:
@@ -85,16 +108,29 @@ def joined(device: str = "auto") -> Generator[Processes]:
 
     Raises:
         RuntimeUnavailable: a device that is not here.
+        TrainingError: another process ended while this one was waiting for it.
     """
     chosen = _device(device)
     if not launched():
         yield Processes(0, 1, chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), chosen)
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        raise TrainingError(
+            "another process of this run has ended or does not answer: see its message, then start the run "
+            "again; it goes on from the last checkpoint"
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    # Gloo raises plain RuntimeErrors that begin with the place in its sources.
+    return isinstance(error, dist.DistError) or "/gloo/" in str(error)
 
 
 def _device(name: str) -> torch.device:
@@ -108,7 +144,13 @@ def _device(name: str) -> torch.device:
         )
     if name == "cpu" or not here:
         return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise RuntimeUnavailable(
+            f"process {number} of this machine has no CUDA device: there are {count}; start at most that "
+            "many processes, or use --device cpu"
+        )
+    device = torch.device("cuda", number)
     torch.cuda.set_device(device)
     return device
 
@@ -119,8 +161,11 @@ def distributed(network: nn.Module, processes: Processes) -> nn.Module:
         return network
     device = processes.device
     ids = [device.index] if device.type == "cuda" else None
-    # Buffers are statistics of each process's own micro-batches; they are averaged when they are needed.
-    return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+    # Buffers are statistics of each process's own micro-batches; they are averaged when they are needed. The
+    # argument has another name from torch 2.13 on.
+    named = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"
+    return DistributedDataParallel(network, device_ids=ids, **{name: False})
 
 
 def seeded(*numbers: int) -> int:

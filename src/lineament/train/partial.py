@@ -186,15 +186,16 @@ class PartialFC(nn.Module):
             TrainingError: no step was begun, or (on every process) a label that `begin` was not given.
         """
         open_step = self._begun()
-        dtype = self.weight.dtype
-        embedding_BD = gathered_rows(embedding_bD.to(dtype), self.group)
+        head = cast(Callable[..., Tensor], self.head)
+        embedding_BD = gathered_rows(embedding_bD.to(self.weight.dtype), self.group)
         label_B = gathered(label_b.to(self.weight.device), self.group)
         column_B = self._columns(label_B, open_step)
         norm_B = torch.linalg.vector_norm(embedding_BD, dim=1)
         product_BC = self._products(embedding_BD, norm_B, open_step.leaf_CKD)
         own_B = total(own_column(product_BC.detach(), column_B)[0], self.group)
         with torch.autocast(self.weight.device.type, enabled=False):
-            logit_BC = self._logits(product_BC, column_B, norm_B, own_B)
+            # Also where no class of this process takes part: running values must stay the same everywhere.
+            logit_BC = head(product_BC, column_B, norm_B, own_B)
             loss = sharded_cross_entropy(logit_BC, column_B, self.group).sum()
             penalty = counted_once(self.head.penalty(norm_B), self.group) * len(label_B)
         best_B = self._best(product_BC.detach(), open_step)
@@ -226,15 +227,6 @@ class PartialFC(nn.Module):
             one = embedding_BD.new_ones(())
             embedding_BD = torch.cat([embedding_BD, one.expand(len(embedding_BD), 1)], dim=1)
         return products(embedding_BD, centre_CKD, cosine=False)
-
-    def _logits(self, product_BC: Tensor, column_B: Tensor, norm_B: Tensor, own_B: Tensor) -> Tensor:
-        head = cast(Callable[..., Tensor], self.head)
-        if product_BC.shape[1]:
-            return head(product_BC, column_B, norm_B, own_B)
-        # No class of this process takes part. The head still sees the rows, for running values that must stay
-        # the same everywhere; what it makes of the column that stands in is dropped.
-        stand_in = torch.cat([product_BC, product_BC.new_zeros((len(product_BC), 1))], dim=1)
-        return head(stand_in, column_B, norm_B, own_B)[:, :0]
 
     def _best(self, product_BC: Tensor, step: _Step) -> Tensor:
         """Class with the largest product of all that take part, (B,)."""

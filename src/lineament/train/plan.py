@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from lineament.core.errors import RecipeInvalid
 from lineament.train import optimiser
@@ -45,7 +46,8 @@ def plan(
     """Derive the numbers of a run.
 
     Raises:
-        RecipeInvalid: the processes cannot share the batch evenly.
+        RecipeInvalid: the processes cannot share the batch evenly, or the network takes other crops or cannot
+            train on single pictures.
     """
     steps = recipe.steps or max(1, round(recipe.epochs * steps_per_epoch))
     micro = recipe.batch // recipe.micro_batch
@@ -53,6 +55,16 @@ def plan(
         raise RecipeInvalid(
             f"{micro} micro-batches of {recipe.micro_batch} cannot be shared by {processes.world} processes: "
             f"set batch to a multiple of {recipe.micro_batch * processes.world}"
+        )
+    if recipe.data.size != backbone.size:
+        raise RecipeInvalid(
+            f"data.size = {recipe.data.size}, and {recipe.backbone.kind} takes crops of {backbone.size} "
+            f"pixels: set data.size={backbone.size}"
+        )
+    if recipe.micro_batch == 1 and any(isinstance(m, nn.BatchNorm1d) for m in backbone.modules()):
+        raise RecipeInvalid(
+            f"micro_batch = 1: the batch normalisation at the end of {recipe.backbone.kind} needs 2 pictures "
+            "or more to take a mean of: set micro_batch to 2 or more"
         )
     classes = len(training.classes)
     dimension = backbone.dimension

@@ -6,6 +6,7 @@ values of it, and every checkpoint carries the whole of it.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -105,7 +106,7 @@ class Recipe:
         compile: whether `torch.compile` is applied to it.
         checkpoint_activations: recompute activations in the backward pass instead of keeping them.
         log_every, validate_every, save_every: steps between; 0 for never (the last step is always saved).
-        keep: newest checkpoints that are kept; the best one always is.
+        keep: newest checkpoints that are kept, 0 for all; the best one always is.
         threads: for reading pictures, per process.
         seed: of everything random.
         expected: published figures of this recipe, by benchmark, with their source.
@@ -145,12 +146,16 @@ class Recipe:
         Raises:
             RecipeInvalid: naming the setting.
         """
-        if self.batch < 1 or self.micro_batch < 1 or self.batch % self.micro_batch:
+        for name, low in _LOWEST.items():
+            value = cast(float, getattr(self, name))
+            if not low <= value < math.inf:
+                raise RecipeInvalid(f"{name} = {value:g}: set it to {low} or more")
+        if self.batch % self.micro_batch:
             raise RecipeInvalid(
                 f"batch = {self.batch} is not a multiple of micro_batch = {self.micro_batch}: set "
                 "both so that it is"
             )
-        if self.steps < 0 or self.epochs < 0 or not (self.steps or self.epochs):
+        if not (self.steps or self.epochs):
             raise RecipeInvalid("a recipe says how long it runs: set epochs or steps to more than 0")
         for name, low, high in (("sample_rate", 0.0, 1.0), ("margin_warmup", -1e-9, 1.0)):
             value = cast(float, getattr(self, name))
@@ -160,7 +165,10 @@ class Recipe:
             raise RecipeInvalid(f"data.held_out = {self.data.held_out:g}: set it to 0 or more and below 1")
         shares = dataclasses.asdict(self.augment)
         if wrong := [k for k, v in shares.items() if not 0.0 <= v <= 1.0]:
-            raise RecipeInvalid(f"augment.{wrong[0]} = {shares[wrong[0]]:g} is not a share of pictures")
+            raise RecipeInvalid(
+                f"augment.{wrong[0]} = {shares[wrong[0]]:g} is not a share of pictures: set it "
+                "between 0 and 1"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -192,7 +200,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         name, equals, text = setting.partition("=")
         if not equals:
             raise RecipeInvalid(f"{setting!r} is not name=value: write for example --set steps=2000")
-        _put(values, name.strip().split("."), _value(text.strip()), name)
+        _put(values, name.strip().split("."), text.strip(), name.strip())
     return Recipe.from_dict(values, "the settings")
 
 
@@ -203,7 +211,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+def _put(values: dict[str, Any], path: list[str], text: str, name: str) -> None:
     place = values
     for step in path[:-1]:
         inner = place.get(step)
@@ -211,33 +219,49 @@ def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None
             raise RecipeInvalid(f"there is no setting {name!r}: {_known(place)}")
         place = cast(dict[str, Any], inner)
     last = path[-1]
+    if isinstance(place.get(last), dict):
+        raise RecipeInvalid(f"{name} has settings of its own: set {', '.join(_inside(name, place[last]))}")
     if "options" in place and last not in ("kind", "options"):
         # The options of a part are checked by its own constructor.
         place = cast(dict[str, Any], place["options"])
     elif last not in place:
         raise RecipeInvalid(f"there is no setting {name!r}: {_known(place)}")
-    elif last == "kind" and place["kind"] != value:
+    elif last == "kind" and place["kind"] != text:
         # Another component has other options; those of the old one would only be refused.
         place["options"] = {}
-    place[last] = value
+    # A folder may be called 2024.
+    place[last] = text if isinstance(place.get(last), str) else _value(text)
+
+
+def _inside(name: str, place: Mapping[str, Any]) -> list[str]:
+    """What can be set in a group of settings."""
+    if "kind" in place:
+        return [f"{name}.kind", f"{name}.OPTION"]
+    return [f"{name}.{inner}" for inner in place]
 
 
 def _known(place: Mapping[str, Any]) -> str:
     return "settings here are " + ", ".join(sorted(place))
 
 
-def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+def _build(kind: type, values: Any, where: str, place: str = "") -> Any:
+    if not isinstance(values, dict):
+        raise RecipeInvalid(f"{where}: {place[:-1] or 'a recipe'} = {values!r} is not a group of settings")
+    values = cast(dict[str, Any], values)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(set(values) - set(fields)):
-        raise RecipeInvalid(f"{where} has no setting {unknown[0]!r}: settings are {', '.join(fields)}")
+        raise RecipeInvalid(f"{where} has no setting '{place}{unknown[0]}': settings are {', '.join(fields)}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         inner = _NESTED.get((kind, name))
-        arguments[name] = _build(inner, value, where) if inner else _fitting(name, fields[name], value, where)
-    try:
-        return kind(**arguments)
-    except TypeError as error:
-        raise RecipeInvalid(f"{where} is not complete: {error}") from error
+        if inner:
+            arguments[name] = _build(inner, value, where, f"{place}{name}.")
+        else:
+            arguments[name] = _fitting(place + name, fields[name], value, where)
+    needed = [n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in arguments]:
+        raise RecipeInvalid(f"{where} lacks the setting '{place}{missing[0]}'")
+    return kind(**arguments)
 
 
 _NESTED: dict[tuple[type, str], type] = {
@@ -245,14 +269,40 @@ _NESTED: dict[tuple[type, str], type] = {
     (Recipe, "augment"): Augment,
     **{(Recipe, name): Part for name in ("backbone", "head", "optimiser", "schedule")},
 }
-_CHOICES: dict[str, tuple[str, ...]] = {"colour": ("rgb", "bgr"), "precision": ("fp32", "bf16", "fp16")}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "data.colour": ("rgb", "bgr"),
+    "precision": ("fp32", "bf16", "fp16"),
+}
+_TYPES: dict[type, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "text"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+}
+_LOWEST: dict[str, int] = {
+    **dict.fromkeys(("people", "epochs", "steps", "clip", "log_every", "validate_every", "save_every"), 0),
+    **dict.fromkeys(("keep", "seed"), 0),
+    **dict.fromkeys(("batch", "micro_batch", "threads"), 1),
+}
 
 
 def _fitting(name: str, field_: "dataclasses.Field[Any]", value: Any, where: str) -> Any:
-    wanted = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}.get(cast(type, field_.type))
-    choices = _CHOICES.get(name) if wanted is None else None
-    if choices and value not in choices:
-        raise RecipeInvalid(f"{where}: {name} = {value!r} is none of {', '.join(choices)}")
-    if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
-        raise RecipeInvalid(f"{where}: {name} = {value!r} must be a {wanted[-1].__name__}")
+    if choices := _CHOICES.get(name):
+        if value not in choices:
+            raise RecipeInvalid(f"{where}: {name} = {value!r} is none of {', '.join(choices)}")
+        return value
+    if name.endswith(".options"):
+        return _options(name.removesuffix("options"), value, where)
+    types, words = _TYPES.get(cast(type, field_.type), ((dict,), "names with values"))
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise RecipeInvalid(f"{where}: {name} = {value!r} must be {words}")
     return float(value) if field_.type is float else value
+
+
+def _options(place: str, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise RecipeInvalid(f"{where}: {place}options = {values!r} must be names with values")
+    for name, value in cast(dict[str, Any], values).items():
+        if not (value is None or isinstance(value, (str, int, float))):
+            raise RecipeInvalid(f"{where}: {place}{name} = {value!r} must be text, a number, true or false")
+    return cast(dict[str, Any], values)

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +31,10 @@ def resolve(what: str) -> Recipe:
         return _from_json(Path(what))
     if what.startswith(OWN):
         return _called(own_recipes(), what.removeprefix(OWN), "lineament has")
-    place, _, function = what.partition(":")
+    # From the right, and only behind a name: a Windows path has a colon of its own.
+    place, _, function = (what, "", "") if what.endswith(".py") else what.rpartition(":")
+    place = place or what
+    function = "" if function == what else function
     module = _from_file(Path(place)) if place.endswith(".py") else _imported(place, what)
     return _called(vars(module), function or _FUNCTION, f"{place} has")
 
@@ -44,7 +48,12 @@ def own_recipes() -> Mapping[str, Callable[[], Recipe]]:
 def _called(names: Mapping[str, Any], name: str, where: str) -> Recipe:
     made = names.get(name)
     if callable(made):
-        made = made()
+        try:
+            made = made()
+        except RecipeInvalid:
+            raise
+        except Exception as error:  # whatever a user's own function raises
+            raise RecipeInvalid(f"{name} cannot be run: {type(error).__name__}: {error}") from error
     if not isinstance(made, Recipe):
         known = ", ".join(n for n, v in names.items() if callable(v) and not n.startswith("_"))
         raise RecipeInvalid(f"{where} no function {name!r} that returns a Recipe; there are: {known}")
@@ -52,13 +61,17 @@ def _called(names: Mapping[str, Any], name: str, where: str) -> Recipe:
 
 
 def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    spec = importlib.util.spec_from_file_location(f"recipe:{path}", path) if path.is_file() else None
     if spec is None or spec.loader is None:
         raise RecipeInvalid(f"there is no file {path}: name a .py file with a function that returns a Recipe")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError, ValueError) as error:
+    except RecipeInvalid:
+        raise
+    except Exception as error:  # whatever a user's own file raises
         raise RecipeInvalid(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     return module
 

@@ -16,7 +16,7 @@ DEVIATION = 0.01
 """Standard deviation of the values that centres begin with (as in arcface_torch)."""
 _BLOCK = 4  # numbers that a Philox 4x64 generator makes per count
 _SAMPLING, _CENTRES = 1, 2  # separate streams of one seed: the highest word of the counter
-_AT_ONCE = 1 << 22  # numbers drawn at a time while centres are made: 32 MiB
+_AT_ONCE = 1 << 16  # numbers drawn at a time while centres are made: what fits a cache
 
 
 def taking_part(

@@ -8,12 +8,13 @@ run today, takes its very first step at the full rate.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lineament.core.errors import RecipeInvalid
 from lineament.train.recipe import Part, Value
 
 
+@runtime_checkable
 class Shape(Protocol):
     """What becomes of the rate after the warm-up."""
 
@@ -66,7 +67,7 @@ def build(part: Part, base: float, total: int, steps_per_epoch: int) -> Schedule
             f"a warm-up of {warmup:g} steps does not fit a run of {total} steps: set "
             "schedule.warmup_steps or schedule.warmup_epochs to less"
         )
-    if base <= 0:
+    if not 0 < base < math.inf:
         raise RecipeInvalid(f"optimiser.learning_rate = {base:g}: it must be more than 0")
     if part.kind not in KINDS:
         raise RecipeInvalid(f"no schedule is called {part.kind!r}: there are {', '.join(KINDS)}")
@@ -110,8 +111,8 @@ KINDS: Mapping[str, Callable[[Options, int, float], Shape]] = {
 
 
 def _number(value: Value, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise RecipeInvalid(f"{name} = {value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise RecipeInvalid(f"{name} = {value!r} is not a number: set it to one")
     return float(value)
 
 

@@ -1,9 +1,9 @@
 """What a run is made of, from a recipe; and taking over where a checkpoint stopped."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,19 +11,32 @@ from torch import Tensor
 from lineament.train import backbones, objective, optimiser, schedule, state, teacher
 from lineament.train.backbones.port import Backbone
 from lineament.train.backbones.wrap import wrapped
-from lineament.train.examples import Examples, open_examples, split_held_out
+from lineament.train.examples import Examples, split_held_out
 from lineament.train.loader import Loader
-from lineament.train.objective import Objective, Saved
+from lineament.train.objective import Classify, Objective, Saved
 from lineament.train.parallel import Processes, seeded
+from lineament.train.partial import PartialFC
 from lineament.train.plan import Plan, plan
-from lineament.train.recipe import Recipe
+from lineament.train.recipe import Data, Recipe
 from lineament.train.sampler import Persons, Sampler, Shuffled
 from lineament.train.scaling import LossScale
 from lineament.train.schedule import Schedule
 from lineament.train.validation import HeldOut
+from lineament.train.window import Window
 
 Start = Callable[[Backbone], None]
-"""Gives a fresh backbone its first weights."""
+"""Gives a fresh backbone its first weights; one that `PlacesCentres` is asked for the class centres, too."""
+
+
+@runtime_checkable
+class PlacesCentres(Protocol):
+    """A start that knows where class centres begin."""
+
+    def place_centres(
+        self, network: Backbone, centres: PartialFC, examples: Examples, data: Data, threads: int
+    ) -> None:
+        """Overwrite this process's fresh centres; `network` has its first weights."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +51,8 @@ class Parts:
         rate: learning rate by step.
         scale: factor of the loss.
         loader: reads the pictures.
-        held_out: persons who are only looked at; None when nobody is held out.
+        held_out: persons who are only looked at; None when nobody is held out, and beyond the first process.
+        validates: whether somebody is held out.
         plan: the numbers that follow.
     """
 
@@ -50,12 +64,14 @@ class Parts:
     scale: LossScale
     loader: Loader
     held_out: HeldOut | None
+    validates: bool
     plan: Plan
 
 
 def prepare(
     recipe: Recipe,
     run: Path,
+    examples: Examples,
     processes: Processes,
     start: Start | None,
     advance: Callable[[int, int], None],
@@ -65,6 +81,7 @@ def prepare(
     Args:
         recipe: what to make.
         run: folder of the run.
+        examples: what `recipe.data` names.
         processes: of the run.
         start: gives the backbone its first weights; None for fresh ones.
         advance: told how far a teacher is.
@@ -72,15 +89,18 @@ def prepare(
     Raises:
         RecipeInvalid, DatasetError, PackError: something in the recipe cannot be had.
     """
-    training, held_out = _data(recipe)
+    training, held_out = _data(recipe, examples)
     sampler = _sampler(recipe, training)
     network = _network(recipe, processes, start)
     what = plan(recipe, training, held_out, sampler.steps_per_epoch, network, processes)
     rate = optimiser.learning_rate(recipe.optimiser)
+    made = _objective(recipe, run, training, network.dimension, processes, advance)
+    if isinstance(start, PlacesCentres) and isinstance(made, Classify) and not state.checkpoints(run):
+        start.place_centres(network, made.centres, training, recipe.data, recipe.threads)
     return Parts(
         classes=training.classes,
         network=network,
-        objective=_objective(recipe, run, training, network.dimension, processes, advance),
+        objective=made,
         optimiser=optimiser.build(recipe.optimiser, network.parameters()),
         rate=schedule.build(recipe.schedule, rate, what.steps, what.steps_per_epoch),
         scale=LossScale.of(recipe.precision),
@@ -89,13 +109,13 @@ def prepare(
             rank=processes.rank, world=processes.world, threads=recipe.threads, limit=what.steps,
             colour=recipe.data.colour, size=recipe.data.size,
         ),
-        held_out=_held_out(recipe, held_out, processes),
+        held_out=_held_out(recipe, held_out) if processes.first else None,
+        validates=held_out is not None,
         plan=what,
     )  # fmt: skip
 
 
-def _data(recipe: Recipe) -> tuple[Examples, Examples | None]:
-    examples = open_examples(recipe.data)
+def _data(recipe: Recipe, examples: Examples) -> tuple[Examples, Examples | None]:
     if not recipe.data.held_out:
         return examples, None
     return split_held_out(examples, recipe.data.held_out, recipe.seed)
@@ -139,15 +159,22 @@ def _targets(
 ) -> Tensor:
     """The first process makes the teacher's templates; the others read what it kept."""
     if not processes.first:
-        processes.wait()
-    made = teacher.targets(recipe.head, training, recipe.data, run, recipe.threads, advance)
+        while not all(processes.any(False)):
+            pass
+
+    def told(done: int, total: int) -> None:
+        advance(done, total)
+        if processes.first:
+            # A sign of life: a teacher may take longer than processes wait for each other.
+            processes.any(False)
+
+    made = teacher.targets(recipe.head, training, recipe.data, run, recipe.threads, told)
     if processes.first:
-        processes.wait()
+        processes.any(True)
     return made
 
 
-def _held_out(recipe: Recipe, examples: Examples | None, processes: Processes) -> HeldOut | None:
-    # Only the first process looks at them, but all must know that it does.
+def _held_out(recipe: Recipe, examples: Examples | None) -> HeldOut | None:
     return None if examples is None else HeldOut(examples, recipe.data.colour, recipe.data.size)
 
 
@@ -158,11 +185,13 @@ class Restored:
     Attributes:
         step: steps that were made.
         skipped: of these, how many were skipped.
+        window: sums since the last logged step.
         notes: what a person should know.
     """
 
     step: int = 0
     skipped: int = 0
+    window: Window = field(default_factory=Window)
     notes: tuple[str, ...] = ()
 
 
@@ -187,7 +216,7 @@ def restore(parts: Parts, recipe: Recipe, run: Path) -> Restored:
         parts.scale.value, parts.scale.good = counters["loss_scale"], int(counters["good_steps"])
     was = cast(dict[str, Any], meta["recipe"])
     told = (f"going on from {folder.name}", *notes, *_differences(was, recipe.to_dict()))
-    return Restored(int(meta["step"]), int(counters["skipped"]), told)
+    return Restored(int(meta["step"]), int(counters["skipped"]), Window.of(counters), told)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any], place: str = "") -> list[str]:

@@ -15,10 +15,11 @@ seed and the step. So a run may go on with another number of processes, and give
 
 import contextlib
 import json
+import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +39,7 @@ from lineament.train.recipe import Recipe
 
 SCHEMA = 1
 META, CLASSES = "meta.json", "classes.json"
+_ENTRIES = frozenset({"step", "classes", "counters", "recipe", "files"})
 BACKBONE, OPTIMISER, HEAD = "backbone.safetensors", "optimiser.safetensors", "head.safetensors"
 
 
@@ -111,16 +113,15 @@ def save_snapshot(run: Path, snapshot: Snapshot, processes: Processes) -> Path:
     return final
 
 
-def _attempt(write: Any) -> OutputFailed | None:
+def _attempt(write: Callable[[], object]) -> OutputFailed | None:
     try:
         write()
     except OutputFailed as error:
         return error
     except (OSError, SafetensorError) as error:
         return OutputFailed(
-            f"cannot write a checkpoint: {getattr(error, 'strerror', None) or error}; make "
-            "room or name another folder with --out, then run the same command: it goes on from the last "
-            "checkpoint"
+            f"cannot write a checkpoint: {getattr(error, 'strerror', None) or error}; make room, then run "
+            "the same command: it goes on from the last checkpoint"
         )
     return None
 
@@ -146,13 +147,16 @@ def _write_common(folder: Path, snapshot: Snapshot) -> None:
     _write_tensors(folder / BACKBONE, _plain(snapshot.backbone.state_dict()))
     _write_tensors(folder / OPTIMISER, _optimiser_tensors(snapshot.backbone, snapshot.optimiser))
     _write_tensors(folder / HEAD, snapshot.shared)
-    write_bytes(folder / CLASSES, json.dumps(list(snapshot.classes), ensure_ascii=False).encode())
+    # ASCII, so that names of any bytes can be in it.
+    write_bytes(folder / CLASSES, json.dumps(list(snapshot.classes)).encode())
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> None:
     own = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     # The folder is not a checkpoint yet, so that half a file in it does no harm.
     save_file(own, path, about)
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _finish(partial: Path, final: Path, snapshot: Snapshot, world: int) -> None:
@@ -167,7 +171,7 @@ def _finish(partial: Path, final: Path, snapshot: Snapshot, world: int) -> None:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "files": {p.name: sha256_of(p) for p in files},
     }
-    write_bytes(partial / META, (json.dumps(meta, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(partial / META, (json.dumps(meta, indent=1) + "\n").encode())
     if final.exists():
         shutil.rmtree(final)
     partial.replace(final)
@@ -206,6 +210,8 @@ def read_meta(folder: Path) -> dict[str, Any]:
         meta = cast(dict[str, Any], json.loads((folder / META).read_text(encoding="utf-8")))
         if meta["schema"] != SCHEMA:
             raise ValueError(f"its schema is {meta['schema']}, and this version reads {SCHEMA}")
+        if missing := sorted(_ENTRIES - set(meta)):
+            raise ValueError(f"it has no {missing[0]}")
         return meta
     except FileNotFoundError as error:
         raise CheckpointInvalid(
@@ -226,7 +232,10 @@ def verify(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file() or sha256_of(path) != digest:
             state = "has changed since it was written" if path.is_file() else "is missing"
-            raise CheckpointInvalid(f"{path} {state}: use an older checkpoint of the run")
+            raise CheckpointInvalid(
+                f"{path} {state}: remove the folder {folder}, and the run goes on from the checkpoint "
+                "before it"
+            )
     return meta
 
 
@@ -290,14 +299,20 @@ def restore_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, fold
     """Give the backbone's optimiser its state of a checkpoint.
 
     Raises:
-        CheckpointInvalid: it names parameters that the network has not.
+        CheckpointInvalid: it is of another network, or of another optimiser.
     """
+    known = {"SGD": {"momentum_buffer"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}[type(optimiser).__name__]
     parameters = _plain(dict(network.named_parameters()))
     for key, value in read_tensors(folder / OPTIMISER).items():
         what, _, name = key.partition("/")
         parameter = parameters.get(name)
         if parameter is None:
             raise CheckpointInvalid(f"{folder} has optimiser state of {name}, which the network has not")
+        if what not in known:
+            raise CheckpointInvalid(
+                f"{folder} has {what} of another optimiser: go on with the optimiser that the run was "
+                "started with, or begin anew with --restart"
+            )
         # torch keeps AdamW's step count on the CPU, and the rest beside the parameter.
         place = value if what == "step" else value.to(parameter.device)
         optimiser.state[parameter][what] = place
@@ -327,26 +342,25 @@ def read_classes(folder: Path) -> list[str]:
         raise CheckpointInvalid(f"cannot read {folder / CLASSES}: {error}") from error
 
 
-def shards(folder: Path) -> list[tuple[int, dict[str, Tensor]]]:
-    """Each shard of class centres: number of its first class, and its tensors, which are read when used.
+def shards(folder: Path) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Each shard of class centres, one after the other: number of its first class, and its tensors.
 
     Raises:
-        CheckpointInvalid: a shard is missing or damaged.
+        CheckpointInvalid: a shard is damaged.
     """
-    found: list[tuple[int, dict[str, Tensor]]] = []
     for path in sorted(folder.glob("centres-*.safetensors")):
         try:
             with safe_open(path, "pt") as opened:
                 about = cast(dict[str, str], opened.metadata())
                 names = cast(list[str], list(opened.keys()))
-                found.append((int(about["first"]), {name: opened.get_tensor(name) for name in names}))
+                shard = int(about["first"]), {name: opened.get_tensor(name) for name in names}
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             raise CheckpointInvalid(f"cannot read {path}: {error}") from error
-    return found
+        yield shard
 
 
 def prune(run: Path, keep: int, best: str | None) -> None:
-    """Remove all but the newest `keep` checkpoints and the best one."""
+    """Remove all but the newest `keep` checkpoints and the best one; 0 keeps all."""
     for folder in checkpoints(run)[:-keep] if keep else []:
         if folder.name != best:
             with contextlib.suppress(OSError):

@@ -49,7 +49,9 @@ def targets(
             f"head 'distil' takes teacher, the name or path of a pack, and views: one of {', '.join(VIEWS)}"
         )
     embedder = _embedder(str(name), views, threads)
-    key = hashlib.sha256(f"{embedder.model.digest} {examples.digest}".encode()).hexdigest()
+    key = hashlib.sha256(
+        f"{embedder.model.digest} {examples.digest} {data.colour} {data.size}".encode()
+    ).hexdigest()
     kept = _kept(run / FILE, key)
     if kept is not None:
         return kept
@@ -93,4 +95,5 @@ def _keep(path: Path, made: Tensor, key: str) -> None:
         save_file({"templates": made}, temporary, {"key": key})
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
         raise OutputFailed(f"cannot write {path}: {error}; make room") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lineament.core.errors import DatasetInvalid
 from lineament.core.ports import Embedder
 from lineament.evaluate.acquire import crops_of
 from lineament.metrics.bootstrap import bootstrap_at_fmr
@@ -21,6 +22,7 @@ TARGET = 1e-2
 REPLICATES = 200
 BATCH = 64
 LARGEST = 3000
+MOST_OF_ONE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,35 @@ class HeldOut:
     """Pictures of held-out persons, decoded once.
 
     Args:
-        examples: theirs; at most the first 3,000 pictures are used.
+        examples: theirs; at most 30 pictures of each, person after person, and 3,000 in all are used.
         colour: order of channels in the files.
         size: side of the crops, pixels.
+
+    Attributes:
+        broken: names of pictures that cannot be used.
+
+    Raises:
+        DatasetInvalid: fewer than two persons have two usable pictures.
     """
 
     def __init__(self, examples: Examples, colour: str, size: int) -> None:
         crops: list[np.ndarray] = []
         labels: list[int] = []
         self.broken: list[str] = []
-        for number in range(min(len(examples), LARGEST)):
+        for number in _chosen(examples.labels):
             crop = read_crop(examples, number, colour, size)
             if isinstance(crop, str):
                 self.broken.append(examples.name(number))
                 continue
             crops.append(crop)
             labels.append(int(examples.labels[number]))
+        pairs = int((np.bincount(labels) >= 2).sum()) if labels else 0
+        if pairs < 2:
+            raise DatasetInvalid(
+                f"of the held-out persons {pairs} have 2 usable pictures or more, and 2 such are needed; "
+                f"{len(self.broken)} pictures cannot be used: check data.path and data.size, or set another "
+                "data.held_out"
+            )
         self.pixels = np.stack(crops)
         self.labels = np.array(labels)
 
@@ -85,3 +100,11 @@ class HeldOut:
         return Validated(
             point.tar, 1.0 - spread.high, 1.0 - spread.low, auc(scores), point.mated, point.nonmated
         )
+
+
+def _chosen(labels: np.ndarray) -> list[int]:
+    """Rows to look at: whole persons as far as possible, in whatever order the data are."""
+    order = np.argsort(labels, kind="stable")
+    sorted_labels = labels[order]
+    place = np.arange(len(order)) - np.searchsorted(sorted_labels, sorted_labels)
+    return order[place < MOST_OF_ONE][:LARGEST].tolist()

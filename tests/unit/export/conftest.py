@@ -102,7 +102,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="session")
 def crops(astronaut: np.ndarray, store: Store) -> np.ndarray:
     """96 aligned crops of one face, uint8: shifted, mirrored, darker, blurred."""
-    analysis = Recognizer(open_pack(None, store)).analyze(astronaut)
+    analysis = Recognizer(open_pack(None, store)).inspect(astronaut, colour="rgb")
     assert analysis.crops is not None
     face = analysis.crops.pixels[0].astype(np.float32)
     rng = np.random.default_rng(1)

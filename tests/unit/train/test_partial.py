@@ -233,6 +233,13 @@ def test_of_equal_products_the_lower_class_wins() -> None:
     assert int(made(torch.zeros((3, DIMENSION), dtype=torch.float64), torch.tensor([0, 1, 2])).correct) == 1
 
 
+@pytest.mark.parametrize("kind", heads.KINDS)
+def test_heads_bear_a_process_without_a_class_in_the_step(kind: str) -> None:
+    head = heads.build(part(kind))
+    logits = head(torch.zeros((2, 0)), torch.tensor([-1, -1]), torch.ones(2), torch.zeros(2))
+    assert logits.shape == (2, 0)
+
+
 @pytest.mark.parametrize("label", [-1, CLASSES])
 def test_a_label_outside_the_classes_is_named(label: int) -> None:
     with pytest.raises(DatasetInvalid, match=f"label {label} in step 6 is none of the {CLASSES} classes"):

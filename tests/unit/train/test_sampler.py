@@ -68,8 +68,8 @@ def test_persons_times_pictures() -> None:
         assert (people == people[:, :1]).all() and len(set(people[:, 0].tolist())) == 4
         for person, chosen in zip(people[:, 0].tolist(), rows.tolist(), strict=True):
             # Without replacement where there are enough, else as evenly as possible.
-            counts = np.bincount(chosen)[chosen[0] * 0 :]
-            assert len(set(chosen)) == min(3, int((LABELS == person).sum()))
+            counts = np.bincount(chosen)
+            assert len(set(chosen)) == min(3, int((person == LABELS).sum()))
             assert counts.max() <= -(-3 // len(set(chosen)))
         seen += people[:, 0].tolist()
     # 30 persons are 7 steps of 4 in a turn: nobody twice in it.
@@ -87,5 +87,5 @@ def test_numbers_that_do_not_fit() -> None:
         Persons(LABELS, 10, 4, 0)
     with pytest.raises(RecipeInvalid, match="people = 0"):
         Persons(LABELS, 10, 0, 0)
-    with pytest.raises(DatasetInvalid, match="have 30 persons.*set people to 30"):
+    with pytest.raises(DatasetInvalid, match=r"have 30 persons.*set people to 30"):
         Persons(LABELS, 31 * 3, 31, 0)

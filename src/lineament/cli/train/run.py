@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lineament.cli.exits import DONE, INTERRUPTED
 from lineament.cli.options import PHOTO
 
 
@@ -73,19 +74,13 @@ def go(
     from lineament.cli.train.watching import watching
     from lineament.train.loop import train
     from lineament.train.recipe import with_settings
-    from lineament.train.run_folder import clear
 
     if data is not None:
         recipe = replace(recipe, data=replace(recipe.data, path=str(data)))
     recipe = with_settings(recipe, settings)
     folder = out or Path("runs") / recipe.name
-    if restart:
-        clear(folder)
     with watching(as_json) as watch:
-        outcome = train(recipe, folder, watch, device=device, start=start)
-    if not outcome.finished:
-        watch.stopped(outcome)
-        raise KeyboardInterrupt
+        outcome = train(recipe, folder, watch, device=device, start=start, restart=restart)
     if as_json:
         watch.answer(
             json.dumps(
@@ -93,9 +88,13 @@ def go(
                     "checkpoint": str(outcome.checkpoint),
                     "best": str(outcome.best),
                     "step": outcome.step,
+                    "finished": outcome.finished,
                 }
             )
         )
-    else:
+    if not outcome.finished:
+        watch.stopped(outcome)
+        return INTERRUPTED
+    if not as_json:
         watch.done(outcome)
-    return 0
+    return DONE

@@ -1,5 +1,6 @@
 """What a person sees of a run: a table before it, lines and a bar while it goes."""
 
+import math
 import os
 import sys
 from collections.abc import Generator
@@ -50,11 +51,12 @@ class Watcher:
         if self.bar is not None:
             self.bar.update(self.task, completed=step)
         left = timedelta(seconds=round(row["seconds_left"]))
-        own = f"own cosine {row['own_cosine']:.3f}"
-        right = row["accuracy"]
-        learnt = own if right != right else f"accuracy {100 * right:.1f} %  {own}"
+        # Objectives without classes or cosines have no number there.
+        right, own = row["accuracy"], row["own_cosine"]
+        learnt = "" if math.isnan(right) else f"accuracy {100 * right:.1f} %  "
+        learnt += "" if math.isnan(own) else f"own cosine {own:.3f}  "
         self._line(
-            f"step {step:,}/{total:,}  loss {row['loss']:.4f}  {learnt}  rate {row['learning_rate']:.2e}  "
+            f"step {step:,}/{total:,}  loss {row['loss']:.4f}  {learnt}rate {row['learning_rate']:.2e}  "
             f"{row['samples_per_second']:.0f} pictures/s  {left} left"
         )
 

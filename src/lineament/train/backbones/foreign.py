@@ -60,8 +60,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or "it ends too early"
         raise CheckpointInvalid(
-            f"{path} is not a file of plain weights ({str(error).splitlines()[0]}): save the state dict "
+            f"{path} is not a file of plain weights ({reason}): save the state dict "
             "alone with torch.save, or as safetensors"
         ) from error
     if isinstance(content, Mapping) and "state_dict_backbone" in content:

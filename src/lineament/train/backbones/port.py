@@ -4,7 +4,6 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from lineament.core.errors import InvalidArgument, RecipeInvalid
@@ -13,6 +12,10 @@ SIZE = 112
 """Side of the aligned crops, pixels; of InsightFace's alignment."""
 
 REDUCTIONS = (1, 2, 4)
+
+
+# Shapes stand in the docstrings here, not in annotations: torch.compile traces through these methods, and
+# cannot trace through the shape checks that the tests put around annotated functions.
 
 
 class Unit(nn.Module):
@@ -44,11 +47,11 @@ class Backbone(nn.Module):
         self.size = size
         self.reduce = reduce
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
-        """Raw embeddings, float32, whose length carries the quality.
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw embeddings (b, dimension), float32, whose length carries the quality.
 
         Args:
-            x: crops, RGB, (pixel − 127.5) / 127.5.
+            x: crops (b, 3, size, size), RGB, (pixel − 127.5) / 127.5.
 
         Raises:
             InvalidArgument: crops of another size.

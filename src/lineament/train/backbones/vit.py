@@ -11,7 +11,6 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lineament.core.errors import RecipeInvalid
@@ -47,8 +46,8 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """What each token takes from the others."""
+    def forward(self, x: Tensor) -> Tensor:
+        """What each token takes from the others, (b, t, d) to (b, t, d)."""
         pictures, tokens, width = x.shape
         heads: Tensor = self.inputs(x).view(pictures, tokens, 3, HEADS, width // HEADS)
         query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
@@ -73,8 +72,8 @@ class Block(Unit):
         )
         self.drop_path = drop_path
 
-    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """The tokens, refined."""
+    def forward(self, x: Tensor) -> Tensor:
+        """The tokens, refined, (b, t, d) to (b, t, d)."""
         x = x + self._skipped(self.attention(self.attention_norm(x)))
         return x + self._skipped(self.perceptron(self.perceptron_norm(x)))
 
@@ -102,8 +101,11 @@ class Tokens(nn.Module):
         # Only where it is used: DistributedDataParallel refuses parameters without a gradient.
         self.mask = nn.Parameter(torch.zeros(1, 1, width)) if mask_ratio > 0 else None
 
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b t d"]:
-        """Tokens row by row; in training those that were masked come back as one learnt token."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) to tokens (b, t, d), row by row.
+
+        In training, those that were masked come back as one learnt token.
+        """
         x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
         x = self.dropout(x)
         if not self.training or self.mask is None:
@@ -114,7 +116,8 @@ class Tokens(nn.Module):
         return _taken(torch.cat([x, masked], 1), order.argsort(1))
 
 
-def _taken(x: Float[Tensor, "b t d"], which: Int[Tensor, "b k"]) -> Float[Tensor, "b k d"]:
+def _taken(x: Tensor, which: Tensor) -> Tensor:
+    """Tokens (b, k, d) of (b, t, d) by number (b, k)."""
     return x.gather(1, which[:, :, None].expand(-1, -1, x.shape[2]))
 
 

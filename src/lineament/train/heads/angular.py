@@ -83,7 +83,7 @@ def angular_margin(
         return torch.where(cosine_B > 0.0, inside_B, cosine_B)
     if m1 == 1.0:
         drop = m2 * (m2.sin() if isinstance(m2, Tensor) else math.sin(m2))
-        return torch.where(turned_B <= math.pi, inside_B, cosine_B + drop)
+        return torch.where(turned_B <= math.pi, inside_B, cosine_B - drop)
     k_B = (turned_B.detach() / math.pi).floor()
     return (1.0 - 2.0 * k_B.remainder(2.0)) * inside_B - 2.0 * k_B
 

@@ -211,6 +211,18 @@ def test_curricularface(batch) -> None:
     assert 0 < hard < 18, "of the row whose class is elsewhere, some negatives are hard and some are not"
 
 
+def test_curricularface_s_bar_is_the_own_cosine_with_its_margin() -> None:
+    """Just above cos(θ_y + m) a negative is hard, just below it is not; also where θ_y is elsewhere."""
+    head = double(CurricularFace()).eval()
+    bar = math.cos(1.0 + 0.5)
+    product = torch.tensor([[math.cos(1.0), bar + 1e-9, bar - 1e-9, -0.5]] * 2, dtype=torch.float64)
+    own = torch.full((2,), math.cos(1.0), dtype=torch.float64)
+    logits = head(product, torch.tensor([0, -1]), torch.ones(2), own) / S
+    for row in logits.tolist():
+        assert row[1:] == pytest.approx([(bar + 1e-9) ** 2, bar - 1e-9, -0.5], abs=1e-12)
+    assert logits[:, 0].tolist() == pytest.approx([bar, math.cos(1.0) ** 2], abs=1e-12)
+
+
 def test_curricularface_remembers_only_while_training(batch) -> None:
     head = CurricularFace().eval()
     batch.logits(head)
