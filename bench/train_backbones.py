@@ -4,9 +4,9 @@
     python bench/train_backbones.py --ways compiled --kinds mobilefacenet --batches 32 --threads 2
 
 A step is forward, backward and SGD with momentum; the loss is softmax over 1000 classes, so that the head
-costs next to nothing. Ways are run in turn, A B A B, after one step each to warm up, and the best and the median of
-the steps are printed, with processor milliseconds per picture, which say more where the machine is shared.
-What torch.compile takes to compile, and that it needs a C++ compiler, is said apart.
+costs next to nothing. Ways are run in turn, A B A B, after one step each to warm up. Best and median step are
+printed, with processor milliseconds per picture, which say more where the machine is shared. What
+torch.compile takes to compile (it needs a C++ compiler) is said apart.
 """
 
 import argparse

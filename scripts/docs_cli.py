@@ -27,6 +27,7 @@ stand before or after arguments; `--` ends them.
 |---|---|
 | `LINEAMENT_HOME` | folder of the model store, instead of the user's data folder |
 | `LINEAMENT_MIRROR` | address prefix for `models install NAME`, instead of the publisher's |
+| `LINEAMENT_DATA` | folder of training data that the recipes of lineament name |
 | `LINEAMENT_DEBUG` | when set, a fault of lineament itself shows its traceback |
 
 Proxies come from the usual variables (`HTTPS_PROXY` and its kin), or from `models install --proxy`.

@@ -7,6 +7,7 @@ verdict = r.compare("a.jpg", "b.jpg", fmr=1e-4)
 """
 
 from lineament.core import errors as errors
+from lineament.core.citation import citation as citation
 from lineament.core.crop import Crops as Crops
 from lineament.core.errors import LineamentError as LineamentError
 from lineament.core.faces import Face as Face

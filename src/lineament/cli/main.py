@@ -19,6 +19,7 @@ COMMANDS = {
     "compare-models": "Is one model better than another, on the same data?",
     "report": "Turn the record of an evaluation into a page.",
     "train": "Train an embedding, on one processor or on many.",
+    "export": "Turn a checkpoint into a pack, with proof that both answer alike.",
     "detect": "Find faces; draw or list them.",
     "embed": "Turn a folder of photographs into templates.",
     "models": "List, install, verify and remove model packs.",

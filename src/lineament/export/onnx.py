@@ -61,6 +61,8 @@ def to_onnx(
     """
     import onnx
 
+    if not path.parent.is_dir():
+        raise OutputFailed(f"there is no folder {path.parent}: make it, or name another place")
     model = _exported(ready(backbone), size)
     _require_free_batch(model)
     _forget_the_machine(model)

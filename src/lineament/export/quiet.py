@@ -5,20 +5,22 @@ installed, functions that will be removed), which says nothing about the network
 exception.
 """
 
+import io
 import logging
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """No warnings and no log lines below an error, of anything in the process, until the end of the block."""
+    """No warnings, no log lines below an error and nothing on standard output, until the end of the block."""
     before = logging.root.manager.disable
     try:
         # torch gives each of its loggers a level of its own, so only the switch for all of them is sure.
         logging.disable(logging.WARNING)
-        with warnings.catch_warnings():
+        # The quantiser prints.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

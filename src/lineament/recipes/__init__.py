@@ -18,6 +18,7 @@ from lineament.recipes.casia import (
     casia_r50_triplet_4gpu,
 )
 from lineament.recipes.glint360k import glint360k_mbf_8gpu, glint360k_r50_8gpu, glint360k_r100_8gpu
+from lineament.recipes.lfw_cpu import lfw_mbf_cpu, lfw_mbf_distil_cpu
 from lineament.recipes.ms1mv2 import (
     ms1mv2_mbf_8gpu,
     ms1mv2_r50_8gpu,
@@ -32,6 +33,12 @@ from lineament.recipes.ms1mv3 import (
     ms1mv3_r100_paper_8gpu,
 )
 from lineament.recipes.noise import ms1mv0_r50_8gpu, ms1mv0_r50_cleaned_8gpu, ms1mv0_r50_subcenter_8gpu
+from lineament.recipes.small_cpu import (
+    cfp_small_arcface_cpu,
+    cfp_small_cosface_cpu,
+    cfp_small_normsoftmax_cpu,
+    cfp_small_softmax_cpu,
+)
 from lineament.recipes.vggface2 import vggface2_r50_8gpu
 from lineament.recipes.webface import (
     webface4m_r100_8gpu,
@@ -54,6 +61,12 @@ from lineament.recipes.webface_vit import (
 from lineament.train.recipe import Recipe
 
 ALL: Mapping[str, Callable[[], Recipe]] = {
+    "lfw_mbf_cpu": lfw_mbf_cpu,
+    "lfw_mbf_distil_cpu": lfw_mbf_distil_cpu,
+    "cfp_small_softmax_cpu": cfp_small_softmax_cpu,
+    "cfp_small_normsoftmax_cpu": cfp_small_normsoftmax_cpu,
+    "cfp_small_cosface_cpu": cfp_small_cosface_cpu,
+    "cfp_small_arcface_cpu": cfp_small_arcface_cpu,
     "casia_r50_4gpu": casia_r50_4gpu,
     "casia_r50_cosface_4gpu": casia_r50_cosface_4gpu,
     "casia_r50_sphereface_4gpu": casia_r50_sphereface_4gpu,

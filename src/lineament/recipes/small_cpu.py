@@ -2,8 +2,8 @@
 
 The data are Celebrities in Frontal-Profile (Sengupta et al. 2016) without the people who are also in LFW, so
 that LFW and BLUFR can test what they never taught: `$LINEAMENT_DATA/cfp/cfp112.zip` (aligned crops) and
-`$LINEAMENT_DATA/cfp_people_in_lfw.csv` (`bench/shared_people.py`). Everything but the head is equal. Scale and
-epochs are those at which all four learn on people held out of CFP; nothing was chosen on LFW.
+`$LINEAMENT_DATA/cfp_people_in_lfw.csv` (`bench/shared_people.py`). Everything
+but the head is equal, and every value was fixed before anything was measured on LFW.
 """
 
 from lineament.train.recipe import Data, Part, Recipe, part

@@ -1,1 +1,4 @@
-"""Training: heads, backbones, sampled class centres, and the loop that reads aloud."""
+"""Training: heads, sampled class centres, backbones, and the loop that reads aloud.
+
+Recipes are written with `lineament.train.recipe`, which needs no torch, and run by `lineament.train.loop`.
+"""

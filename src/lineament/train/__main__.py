@@ -5,4 +5,4 @@ import sys
 
 if __name__ == "__main__":
     # By name: the command line is above training, and training imports nothing from above.
-    sys.exit(importlib.import_module("lineament.cli").main(["train", *sys.argv[1:]]))
+    raise SystemExit(importlib.import_module("lineament.cli").main(["train", *sys.argv[1:]]))

@@ -27,7 +27,7 @@ from lineament.train.backbones.port import Backbone
 from lineament.train.cosines import unit
 from lineament.train.examples import Examples
 from lineament.train.read_crop import read_crop
-from lineament.train.recipe import Data, Recipe
+from lineament.train.recipe import Data
 from lineament.train.templates import templates_of
 
 ANGLE = 75.0
@@ -147,7 +147,7 @@ def _suspect(examples: Examples, row: int, reason: str, angle: float | None) -> 
     return Suspect(row, examples.name(row), person, reason, angle)
 
 
-def load_centres(folder: Path, persons: tuple[str, ...]) -> tuple[Backbone, Recipe, Float[Tensor, "c k d"]]:
+def load_centres(folder: Path, persons: tuple[str, ...]) -> tuple[Backbone, Float[Tensor, "c k d"]]:
     """The network of a checkpoint, and its sub-centres in the order of these persons.
 
     Raises:
@@ -166,7 +166,7 @@ def load_centres(folder: Path, persons: tuple[str, ...]) -> tuple[Backbone, Reci
             f"{missing[0]!r}: name the data it was trained on, or leave --checkpoint out"
         )
     parts = [tensors["weight"] for _, tensors in sorted(state.shards(folder), key=lambda shard: shard[0])]
-    return backbone, recipe, torch.cat(parts)[[number[person] for person in persons]]
+    return backbone, torch.cat(parts)[[number[person] for person in persons]]
 
 
 def write_list(path: Path, found: list[Suspect]) -> None:

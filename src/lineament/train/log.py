@@ -79,7 +79,7 @@ class _Board:
 
     def __init__(self, folder: Path, step: int) -> None:
         try:
-            from tensorboardX import event_file_writer
+            from tensorboardX import record_writer
             from tensorboardX.proto import event_pb2, summary_pb2
         except ImportError as error:
             raise RuntimeUnavailable("training needs the extra: pip install 'lineament[train]'") from error
@@ -87,12 +87,13 @@ class _Board:
         events, summaries, writers = (
             cast(Any, event_pb2),
             cast(Any, summary_pb2),
-            cast(Any, event_file_writer),
+            cast(Any, record_writer),
         )
         self._event, self._summary = events.Event, summaries.Summary
         folder.mkdir(exist_ok=True)
-        # Two parts of a run may begin within one second, which is all that the file's name tells.
-        self._writer = writers.EventsWriter(str(folder / "events"), f".{step:08d}")
+        # TensorBoard knows its files by the beginning of the name, and takes them in order of the rest.
+        self._writer = writers.RecordWriter(str(folder / f"events.out.tfevents.{time.time():.6f}.{step:08d}"))
+        self._write(file_version="brain.Event:2")
         # Tells a reader to forget what an earlier part of the run wrote beyond the checkpoint.
         began = events.SessionLog(status=events.SessionLog.START)
         self._write(step=step + 1, session_log=began)
@@ -108,7 +109,8 @@ class _Board:
         self._writer.close()
 
     def _write(self, **content: Any) -> None:
-        self._writer.write_event(self._event(wall_time=time.time(), **content))
+        event = self._event(wall_time=time.time(), **content)
+        self._writer.write(event.SerializeToString())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -141,6 +141,11 @@ class Trainer:
             watch.planned(self.plan, self.step)
             for note in (*self.plan.remarks, *restored.notes):
                 watch.noted(note)
+            if self.step >= self.plan.steps:
+                watch.noted(
+                    f"the run is finished: {self.step} of {self.plan.steps} steps are made; set steps to more, or "
+                    "begin anew with --restart"
+                )
 
     # --------------------------------------------------------------------------------------------- the run
 

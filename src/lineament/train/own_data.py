@@ -115,7 +115,7 @@ def require_crops(examples: Examples, data: Data) -> None:
     ]
     if 2 * len(wrong) > len(sample):
         raise DatasetInvalid(
-            f"{examples.name(wrong[0])} and {len(wrong) - 1} others of {len(sample)} that were looked at are not "
-            f"crops of {data.size}×{data.size} pixels: run `lineament train prepare {data.path or 'people/'} "
-            "-o crops.zip` first, and name crops.zip as the data"
+            f"{examples.name(wrong[0])} and {len(wrong) - 1} others of {len(sample)} that were looked at are "
+            f"not crops of {data.size}×{data.size} pixels: run `lineament train prepare "
+            f"{data.path} -o crops.zip` first, and name crops.zip as the data"
         )

@@ -1,4 +1,4 @@
-"""Where a run's first weights come from: a checkpoint, a run, a pack with its training weights, arcface_torch.
+"""Where a run's first weights come from: a checkpoint, a run, a pack with training weights, arcface_torch.
 
     find_weights(what) → `Weights` → `Beginning(weights)` → `prepare(..., start=Beginning)`
 
@@ -74,8 +74,8 @@ def find_weights(what: Path) -> Weights:
     if path.suffix.lower() == ".onnx" and path.is_file():
         raise _only_onnx(path)
     raise CheckpointInvalid(
-        f"{path} is nothing to begin from: name a checkpoint (runs/NAME/step-00001000), a run (runs/NAME), the "
-        f"folder of a pack that lineament exported, or a {', '.join(FOREIGN)} file of arcface_torch"
+        f"{path} is nothing to begin from: name a checkpoint (runs/NAME/step-00001000), a run (runs/NAME), "
+        f"the folder of a pack that lineament exported, or a {', '.join(FOREIGN)} file of arcface_torch"
     )
 
 
@@ -90,8 +90,8 @@ def _of_folder(path: Path) -> Weights:
     if (path / CARD_NAME).is_file() or any(path.glob("*.onnx")):
         raise _only_onnx(path)
     raise CheckpointInvalid(
-        f"{path} has neither a checkpoint (step-*) nor training weights ({TRAINING}/{RECIPE}): name the folder "
-        "of a checkpoint, of a run, or of a pack that lineament exported"
+        f"{path} has neither a checkpoint (step-*) nor training weights ({TRAINING}/{RECIPE}): name the "
+        "folder of a checkpoint, of a run, or of a pack that lineament exported"
     )
 
 
@@ -171,7 +171,7 @@ class Beginning:
 def mean_templates(
     network: Backbone, examples: Examples, data: Data, *, first: int, last: int, threads: int = 1
 ) -> Float[Tensor, "c d"]:
-    """Unit mean of the templates of each person from `first` up to `last`; zeros where no picture can be used.
+    """Unit mean of the templates of each person from `first` on; zeros where no picture can be used.
 
     Args:
         network: any mode.

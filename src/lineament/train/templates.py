@@ -49,7 +49,8 @@ def templates_of(
         with ThreadPoolExecutor(threads) as pool, torch.no_grad():
             for first in range(0, len(rows), BATCH):
                 numbers = [int(n) for n in rows[first : first + BATCH]]
-                crops = list(pool.map(lambda n: read_crop(examples, n, data.colour, data.size), numbers))
+                jobs = [pool.submit(read_crop, examples, n, data.colour, data.size) for n in numbers]
+                crops = [job.result() for job in jobs]
                 good = [first + at for at, crop in enumerate(crops) if isinstance(crop, np.ndarray)]
                 broken |= {n: c for n, c in zip(numbers, crops, strict=True) if isinstance(c, str)}
                 if good:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lineament.core.errors import DatasetInvalid
+from lineament.core.errors import DatasetInvalid, EvidenceInsufficient
 from lineament.core.ports import Embedder
 from lineament.evaluate.acquire import crops_of
 from lineament.metrics.bootstrap import bootstrap_at_fmr
@@ -96,10 +96,17 @@ class HeldOut:
         subjects = np.stack([self.labels[one], self.labels[other]], axis=1)
         scores = Scores.of(similarity, subjects[:, 0] == subjects[:, 1], subjects=subjects)
         point = at_fmr(scores, TARGET)
+        low, high = _interval(scores)
+        return Validated(point.tar, low, high, auc(scores), point.mated, point.nonmated)
+
+
+def _interval(scores: Scores) -> tuple[float, float]:
+    """Of the true accept rate; all that is possible where so few persons are held out that nothing follows."""
+    try:
         spread = bootstrap_at_fmr(scores, TARGET, REPLICATES).fnmr
-        return Validated(
-            point.tar, 1.0 - spread.high, 1.0 - spread.low, auc(scores), point.mated, point.nonmated
-        )
+    except EvidenceInsufficient:
+        return 0.0, 1.0
+    return 1.0 - spread.high, 1.0 - spread.low
 
 
 def _chosen(labels: np.ndarray) -> list[int]:

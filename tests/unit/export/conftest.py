@@ -84,7 +84,7 @@ def a_recipe() -> Recipe:
         name="tiny_test",
         summary="A network for tests.",
         data=Data(path="nowhere"),
-        backbone=part("mobilefacenet", dimension=64, scale=0.125, reduce=2),
+        backbone=part("iresnet18", dimension=64, width=8, reduce=4),
         head=part("arcface"),
         optimiser=part("sgd"),
         schedule=part("constant"),

@@ -63,7 +63,7 @@ def test_a_checkpoint_becomes_a_pack(
     assert lineament(*words, "--detector", "none") == 0
     printed = capsys.readouterr()
     figures = json.loads(printed.out)
-    assert printed.err == "" and figures["name"] == "small" and figures["int8"]["held_out"] == 20
+    assert printed.err == "" and figures["name"] == "small" and figures["int8"]["held_out"] == 16
     assert figures["model"]["digest"] == open_pack(out).card.models[0].identity("x").digest
     assert set(figures["milliseconds_per_face"]) == {"1", "32"}
     assert figures["parity"]["template"] < 1e-4

@@ -15,15 +15,16 @@ from lineament.export.onnx import SMALLEST_WEIGHT, flush_small_weights, ready, t
 from lineament.packs.graph import inputs, load_model, outputs
 from lineament.runtime.options import RuntimeOptions
 from lineament.runtime.session import Network, open_session
-from lineament.train.backbones.iresnet import iresnet
+from lineament.train.backbones import build
 from lineament.train.backbones.port import Backbone
 from lineament.train.backbones.vit import vit
+from lineament.train.recipe import part
 
 Make = Callable[..., Backbone]
 
 FAMILIES: dict[str, Callable[[], Backbone]] = {
-    # MobileFaceNet is exported in test_command.py.
-    "iresnet": lambda: iresnet((1, 2, 1, 1), dimension=64, width=8, dropout=0.4),
+    # An IResNet is exported in test_command.py.
+    "mobilefacenet": lambda: build(part("mobilefacenet", dimension=64, scale=0.125, reduce=4)),
     "vit": lambda: vit(64, 1, dimension=64, dropout=0.1, drop_path=0.1),
 }
 
@@ -106,5 +107,5 @@ def test_a_network_for_batches_of_one_size_is_refused(make_small: Make, odd, tmp
 
 
 def test_a_place_that_is_not_there(make_small: Make, tmp_path: Path) -> None:
-    with pytest.raises(OutputFailed, match="make room or name another folder"):
+    with pytest.raises(OutputFailed, match="there is no folder"):
         to_onnx(make_small(nn.Identity()), tmp_path / "no" / "n.onnx")

@@ -43,7 +43,7 @@ class TestRoundTrip:
         assert (network.task, network.family, network.file) == (
             "recognition",
             "embedding",
-            "mobilefacenet.onnx",
+            "iresnet18.onnx",
         )
         assert (network.colour, network.mean, network.std) == ("rgb", 127.5, 127.5)
         assert (network.size, network.batch, network.dimension, network.outputs) == ((112, 112), 0, 64, 1)
@@ -70,7 +70,7 @@ class TestRoundTrip:
         self, exported: Exported, store: Store, make_small: Make, astronaut: np.ndarray
     ) -> None:
         recognizer = Recognizer(exported.folder, store=store)
-        assert recognizer.model == exported.network.identity("mine/mobilefacenet")
+        assert recognizer.model == exported.network.identity("mine/iresnet18")
         assert recognizer.model == exported.embedder().model
         crops = recognizer.inspect(astronaut, colour="rgb").crops
         assert crops is not None
@@ -91,11 +91,11 @@ class TestRoundTrip:
         assert "no threshold" in capsys.readouterr().err.lower()
         assert main([*command, "--threshold", "-1", "--json"]) == 0
         answer = json.loads(capsys.readouterr().out)
-        assert exported.network.identity("mine/mobilefacenet").digest in json.dumps(answer)
+        assert exported.network.identity("mine/iresnet18").digest in json.dumps(answer)
 
     def test_both_views(self, exported: Exported, store: Store) -> None:
         recognizer = Recognizer(exported.folder, store=store, settings=PartSettings(views="mirrored_sum"))
-        assert recognizer.model.name == "mine/mobilefacenet+mirror"
+        assert recognizer.model.name == "mine/iresnet18+mirror"
 
 
 def test_without_a_detector_and_with_terms(
@@ -210,7 +210,7 @@ class TestPlace:
             "import os, signal, sys\nfrom pathlib import Path\n"
             "from lineament.export.place import whole_folder\n"
             "with whole_folder(Path(sys.argv[1])) as folder:\n"
-            "    (folder / 'mobilefacenet.onnx').write_bytes(b'x')\n"
+            "    (folder / 'iresnet18.onnx').write_bytes(b'x')\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
         )
         out = tmp_path / "p"

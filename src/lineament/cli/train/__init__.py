@@ -6,9 +6,11 @@ import click
 
 SUBCOMMANDS = {
     "run": "Train by a recipe; RECIPE alone means this.",
+    "prepare": "Photographs of people into aligned crops that can be trained on.",
     "list": "The recipes that come with lineament, and what is published for them.",
     "finetune": "Go on from a checkpoint or a pack, with people of your own.",
     "doctor": "Look at a recipe and its data before time is spent on them.",
+    "angles": "How far centres and pictures lie apart, as in the ArcFace paper's Table 3.",
     "clean": "Find wrong labels by sub-centres, and write a list to leave out.",
 }
 
@@ -22,7 +24,9 @@ class _Tools(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUBCOMMANDS:
             return None
-        return getattr(importlib.import_module(f"lineament.cli.train.{cmd_name}"), f"{cmd_name}_command")
+        # A module called `list` would hide the built-in one here.
+        file = "listing" if cmd_name == "list" else cmd_name
+        return getattr(importlib.import_module(f"lineament.cli.train.{file}"), f"{cmd_name}_command")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ MANY = 0.3
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change the recipe; may be repeated."
 )
-@click.option("--run", type=PHOTO, help="Folder of the training run.  [default: OUTPUT without suffix + _run]")
+@click.option("--run", type=PHOTO, help="Folder of the training run.  [default: OUTPUT_run beside OUTPUT]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
     "--angle",
@@ -85,13 +86,20 @@ def _recipe(data: Path, settings: tuple[str, ...]) -> Any:
         recipe = with_settings(clean_recipe(own, pictures=len(examples)), settings)
     if recipe.head.kind != "subcenter" or recipe.data.held_out:
         raise InvalidArgument(
-            "wrong labels are found by sub-centres of everybody: leave head.kind=subcenter and data.held_out=0"
+            "wrong labels are found by sub-centres of everybody: leave head.kind=subcenter and "
+            "data.held_out=0"
         )
     return recipe
 
 
 def _trained(
-    data: Path, output: Path, as_json: bool, settings: tuple[str, ...], run: Path | None, device: str, **_: Any
+    data: Path,
+    output: Path,
+    as_json: bool,
+    settings: tuple[str, ...],
+    run: Path | None,
+    device: str,
+    **_: Any,
 ) -> Path:
     """The last checkpoint of a run on these data."""
     from lineament.cli.train.watching import watching
@@ -121,11 +129,15 @@ def _listed(
     from lineament.train.clean import load_centres, suspects, write_list, write_sheet
     from lineament.train.examples import open_examples
     from lineament.train.parallel import joined
+    from lineament.train.recipe import with_settings
+    from lineament.train.state import read_meta, recipe_of
+    from lineament.train.templates import BATCH
 
-    recipe = _recipe(data, settings)
+    trained = recipe_of(read_meta(checkpoint), checkpoint)
+    recipe = with_settings(replace(trained, data=replace(trained.data, path=str(data))), settings)
     with closing(open_examples(recipe.data)) as examples, joined(device) as processes:
-        backbone, trained, centres = load_centres(checkpoint, examples.classes)
-        with progress("looking", len(examples)) as advance:
+        backbone, centres = load_centres(checkpoint, examples.classes)
+        with progress("looking", -(-len(examples) // BATCH)) as advance:
             found = suspects(
                 backbone.to(processes.device), centres, examples, recipe.data, angle=angle,
                 criterion=criterion, threads=recipe.threads, advance=lambda done, total: advance(),

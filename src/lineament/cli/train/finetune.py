@@ -58,7 +58,7 @@ def finetune_command(
 
 
 def _recipe(weights: Any, data: Path | None, settings: tuple[str, ...]) -> Any:
-    """The recipe for these weights and data; the settings are in it already as far as they say what is read."""
+    """The recipe for these weights and data; of the settings, it knows those that say what is read."""
     from lineament.train.examples import open_examples
     from lineament.train.own_data import finetune_recipe, require_crops
     from lineament.train.recipe import Data, with_settings

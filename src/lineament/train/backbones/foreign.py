@@ -6,13 +6,15 @@ recognition/arcface_torch/backbones). Nothing is run from a file: `.pt` files ar
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch._weights_only_unpickler import (
+    UnpicklingError,  # pyright: ignore[reportPrivateImportUsage] - what the reader of plain tensors raises
+)
 
 from lineament.core.errors import CheckpointInvalid
 from lineament.train import backbones

@@ -27,8 +27,8 @@ class State(dict):
     def conv(self, name: str, outside: int, inside: int, kernel: int) -> None:
         self.random(f"{name}.weight", outside, inside, kernel, kernel, spread=(inside * kernel**2) ** -0.5)
 
-    def dense(self, name: str, outside: int, inside: int, *, bias: bool = True) -> None:
-        self.random(f"{name}.weight", outside, inside, spread=inside**-0.5)
+    def dense(self, name: str, outside: int, inside: int, *, bias: bool = True, gain: float = 1.0) -> None:
+        self.random(f"{name}.weight", outside, inside, spread=gain * inside**-0.5)
         if bias:
             self.random(f"{name}.bias", outside, spread=0.1)
 
@@ -181,7 +181,8 @@ def vit_state(width: int = 256, depth: int = 12) -> State:
         s.dense(f"blocks.{i}.attn.qkv", 3 * width, width, bias=False)
         s.dense(f"blocks.{i}.attn.proj", width, width)
         s.affine(f"blocks.{i}.norm2", width)
-        s.dense(f"blocks.{i}.mlp.fc1", 4 * width, width)
+        # Large enough that the activation is cut off at 6 now and then.
+        s.dense(f"blocks.{i}.mlp.fc1", 4 * width, width, gain=4.0)
         s.dense(f"blocks.{i}.mlp.fc2", width, 4 * width)
     s.affine("norm", width)
     s.dense("feature.0", width, 144 * width, bias=False)
