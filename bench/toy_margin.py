@@ -5,10 +5,11 @@
     python bench/toy_margin.py --scales 16 8 32 64 --json toy.json
 
 A small network with two outputs is trained with NormSoftmax and with ArcFace: same data, first weights,
-order, steps and learning rate, and the heads and class centres (`PartialFC`) that real training uses. Measured,
-with three seeds: between each class and its neighbour on the circle, the gap from the 95th percentile of one's
-angles to the 5th of the other's, negative where they overlap; and the mean angle to the middle of the class.
-Without any spread the mean gap would be 360°/8 = 45°.
+order, steps and learning rate, and the heads and class centres (`PartialFC`) that real training uses.
+Measured, with three seeds: between each class and its neighbour on the circle, the gap from the 95th
+percentile of one's angles to the 5th of the other's, negative where they overlap; and the mean angle to the
+middle of the class. The circle is full, so that the mean gap says how narrow the classes are, 360°/8 = 45° at
+most, and the smallest gap how evenly they lie: two classes in one place have a large mean gap, too.
 
 Made-up classes are points in 16 dimensions around eight means, with a spread of their own along a few
 directions; they are measured on points that were not trained on. Faces are measured on the pictures that were
@@ -174,8 +175,9 @@ def figure(path: Path, what: str, shown: list[tuple[str, Outcome]]) -> None:
             panel.plot([0, 0.86 * x], [0, 0.86 * y], color=colour, linewidth=1.8)
             panel.text(1.22 * x, 1.22 * y, str(number + 1), color=colour, ha="center", va="center", size=12)
         panel.set_title(
-            f"{name}\ngap to the neighbour {found.gaps.mean():.1f}° (smallest {found.gaps.min():.1f}°)\n"
-            f"within a class {found.intra:.1f}°",
+            f"{name}\n"
+            f"gap between neighbours {found.gaps.min():.1f}° at least, {found.gaps.mean():.1f}° on average\n"
+            f"{found.intra:.1f}° to the middle of the class, {found.right:.1%} nearest to their own centre",
             size=11,
         )
         panel.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal")

@@ -41,6 +41,12 @@ MOST_PROOF_CROPS = 64
 @click.option("--images", type=PHOTO, help="Aligned crops of --pairs; .bin and .lnpairs hold their own.")
 @click.option("--protocol", help="Which one, in a file of pairs with several, for example FP.")
 @click.option("--data-licence", metavar="TEXT", default="", help="Training data and its terms, for the card.")
+@click.option(
+    "--weights/--no-weights",
+    default=True,
+    show_default=True,
+    help="Keep beside the network what `train finetune` goes on from; about as large again.",
+)
 @click.option("--force", is_flag=True, help="Replace a pack that is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def export(
@@ -51,6 +57,7 @@ def export(
     crops: Path | None,
     int8: Path | None,
     data_licence: str,
+    weights: bool,
     force: bool,
     as_json: bool,
     **pairs: Any,
@@ -79,6 +86,7 @@ def export(
             crops=_proof_crops(crops, small, backbone.size, opened),
             checkpoint=str(meta["files"][BACKBONE]),
             int8=small,
+            weights=weights,
         )
         made = make_pack(backbone, recipe, output, wanted, force=force)
     figures = _figures(made, checkpoint)

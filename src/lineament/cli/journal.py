@@ -174,7 +174,7 @@ class Journal:
 
     def _foreign(self) -> InvalidArgument:
         return InvalidArgument(
-            f"{self.path} is in the way: it is not the unfinished work of lineament embed, and is left as it "
+            f"{self.path} is in the way: it is not unfinished work of this command, and is left as it "
             "is; move it, or name another output"
         )
 

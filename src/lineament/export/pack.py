@@ -19,6 +19,7 @@ from lineament.export.onnx import ready, to_onnx
 from lineament.export.parity import Parity, parity
 from lineament.export.place import require_free, whole_folder
 from lineament.export.quantise import Change, Int8, quantise
+from lineament.export.weights import keep_weights
 from lineament.packs.card import CARD_NAME, Licence, ModelCard, PackCard, sha256_of
 from lineament.packs.catalogue import DEFAULT_NAMES
 from lineament.packs.integrity import verify_folder
@@ -99,6 +100,7 @@ class Wanted:
     checkpoint: str = ""
     int8: Int8 | None = None
     store: Store | None = None
+    weights: bool = True
 
 
 def export_pack(
@@ -116,6 +118,7 @@ def export_pack(
     checkpoint: str = "",
     int8: Int8 | None = None,
     store: Store | None = None,
+    weights: bool = True,
 ) -> PackCard:
     """Write a pack; see `make_pack`, which also returns the figures.
 
@@ -133,6 +136,7 @@ def export_pack(
         checkpoint: SHA-256 of the file the weights came from; by default of the weights themselves.
         int8: make the network of 8-bit numbers, calibrated on these crops.
         store: where packs are installed, for the detector.
+        weights: keep what training can go on from beside the network, about as large again.
 
     Returns:
         The card, as it stands in `out`.
@@ -153,6 +157,7 @@ def export_pack(
         checkpoint=checkpoint,
         int8=int8,
         store=store,
+        weights=weights,
     )
     return make_pack(backbone, recipe, out, wanted, force=force).card
 
@@ -184,6 +189,8 @@ def make_pack(
         if found is not None and found[1].licence.commercial is False:
             card = replace(card, licence=replace(card.licence, commercial=False))
         card = replace(card, notes=_notes(recipe, wanted, proof, change, found))
+        if wanted.weights:
+            keep_weights(network, recipe, wanted.step, folder)
         verify_folder(card, folder).require()
         write_durably(folder / CARD_NAME, card.to_json())
     return Exported(out, card, proof, change)

@@ -54,5 +54,7 @@ class FromPhotographs:
         choice = choose(analysis.faces, self.policy, analysis.picture.full_size, self.quality)
         face = choice.face
         if face is None or face.template is None:
-            return Acquired(None, choice.reasons[0].code, choice.reasons[0].message)
+            # Of several faces, that there are several is no reason: what stood in the way is.
+            why = next((r for r in choice.reasons if r.blocking), choice.reasons[0])
+            return Acquired(None, why.code, why.message)
         return Acquired(face.template, score=face.score, quality=face.template.norm)

@@ -21,7 +21,7 @@ from lineament.pipeline.batch import in_order
 from lineament.pipeline.policy import FacePolicy, choose
 from lineament.pipeline.recognizer import (
     Recognizer,
-    _crops,  # pyright: ignore[reportPrivateUsage]  (what a recognizer embeds is what must come out here)
+    crops_of_faces,
     for_detection,
 )
 from lineament.vision.align import alignable
@@ -114,7 +114,7 @@ class SubjectCrops:
             return Cropped(None, why.code, why.message, len(found))
         points = found.points[alignable(found.points)]
         # Of all faces, as a recognizer makes them: the smallest one decides how far the picture is decoded.
-        crops = _crops(picture, image, points, self.alignment)
+        crops = crops_of_faces(picture, image, points, self.alignment)
         row = int(np.flatnonzero((points == choice.face.points).all(axis=(1, 2)))[0])
         return Cropped(crops.pixels[row], faces=len(found))
 

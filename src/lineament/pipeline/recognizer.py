@@ -255,7 +255,7 @@ class Recognizer:
         image = for_detection(picture)
         faces = parts.detector.detect(image.pixels).scaled(1 / image.scale)
         usable = np.flatnonzero(alignable(faces.points))
-        crops = _crops(picture, image, faces.points[usable], parts.embedder.alignment)
+        crops = crops_of_faces(picture, image, faces.points[usable], parts.embedder.alignment)
         quality = measure(crops.pixels, crops.motions, faces.points[usable], picture.full_size)
         rows = np.full(len(faces), -1)
         rows[usable] = np.arange(len(usable))
@@ -278,8 +278,15 @@ def _check_workers(workers: object) -> None:
         )
 
 
-def _crops(picture: Picture, image: Image, points: np.ndarray, alignment: str) -> Crops:
-    """Crops from a reduced decoding where it holds as many pixels as the crop, else from a larger one."""
+def crops_of_faces(picture: Picture, image: Image, points: np.ndarray, alignment: str) -> Crops:
+    """Crops from a reduced decoding where it holds as many pixels as the crop, else from a larger one.
+
+    Args:
+        picture: the photograph, which may be decoded again.
+        image: the decoding that was searched.
+        points: (n, 5, 2) of all faces, in pixels of the photograph; each must be alignable.
+        alignment: for example `arcface-112`.
+    """
     motions = motions_to(points, template(alignment))
     longer, needed = max(picture.full_size), float(scale_of(motions).max()) if len(points) else 0.0
     if image.scale < min(needed, 1.0):

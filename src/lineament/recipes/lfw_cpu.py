@@ -47,8 +47,8 @@ def lfw_mbf_distil_cpu() -> Recipe:
         schedule=part("cosine", warmup_epochs=0.5),
         batch=64,
         micro_batch=64,
-        epochs=24.0,
-        validate_every=800,
+        epochs=12.0,
+        validate_every=500,
         augment=_AUGMENT,
         threads=1,
     )

@@ -27,6 +27,7 @@ from lineament.datasets.zipped import ZipPictures
 from lineament.train.recipe import Data
 
 _TRAIN: Final = "train.rec"
+_CLASSES: Final = "classes.txt"
 _RECORDS: Final = b"\x0a\x23\xd7\xce"
 _HEAD_BYTES: Final = 512
 _ZIP: Final = b"PK"
@@ -352,8 +353,25 @@ def _of_records(file: RecordFile) -> Examples:
         )
     persons, labels = np.unique(values.astype(np.int64), return_inverse=True)
     remarks = (f"{file.path} has no .idx: {len(file)} records were found by reading it through",)
-    names = [str(person) for person in persons.tolist()]
+    names = _named(file.path.with_name(_CLASSES), persons)
     return Examples(_Records(file), rows, labels.reshape(-1), names, remarks if file.rebuilt else ())
+
+
+def _named(listing: Path, persons: np.ndarray) -> list[str]:
+    """Names of numbered persons: lines of the `classes.txt` that `train prepare` writes beside records."""
+    numbers = persons.tolist()
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return [str(number) for number in numbers]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetInvalid(f"cannot read {listing}: {error}; make it readable, or remove it") from error
+    if numbers and numbers[-1] >= len(lines):
+        raise DatasetInvalid(
+            f"{listing} names {len(lines)} persons, and the records have number {numbers[-1]}: they are not "
+            "of one data set; remove the list, or prepare the data again"
+        )
+    return [lines[number] for number in numbers]
 
 
 def _without_excluded(examples: Examples, exclude: str) -> Examples:

@@ -143,8 +143,8 @@ class Trainer:
                 watch.noted(note)
             if self.step >= self.plan.steps:
                 watch.noted(
-                    f"the run is finished: {self.step} of {self.plan.steps} steps are made; set steps to more, or "
-                    "begin anew with --restart"
+                    f"the run is finished: {self.step} of {self.plan.steps} steps are made; set steps to "
+                    "more, or begin anew with --restart"
                 )
 
     # --------------------------------------------------------------------------------------------- the run

@@ -26,6 +26,7 @@ def finetune_recipe(
     source: str,
     head: Part | None = None,
     precision: str = "fp32",
+    channels_last: bool = True,
     pictures: int = BATCH,
     persons: int = 0,
 ) -> Recipe:
@@ -38,6 +39,7 @@ def finetune_recipe(
         source: where the weights are from, for the summary.
         head: that the weights were trained with; ArcFace where it is unknown or has no class centres.
         precision: of the recipe that the weights were trained by.
+        channels_last: of the same recipe.
         pictures: in the data.
         persons: in the data; a tenth is held out when there are 50 or more and `data.held_out` is 0.
     """
@@ -58,6 +60,7 @@ def finetune_recipe(
         micro_batch=batch,
         epochs=5.0,
         precision=precision,  # type: ignore[arg-type]  (of a recipe, or the default)
+        channels_last=channels_last,
         validate_every=every if data.held_out else 0,
         save_every=every,
         log_every=max(1, min(20, every // 2)),

@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,7 +166,8 @@ def distributed(network: nn.Module, processes: Processes) -> nn.Module:
     # argument has another name from torch 2.13 on.
     named = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in named else "broadcast_buffers"
-    return DistributedDataParallel(network, device_ids=ids, **{name: False})
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(network, device_ids=ids, **options)
 
 
 def seeded(*numbers: int) -> int:

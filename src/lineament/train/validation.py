@@ -101,7 +101,7 @@ class HeldOut:
 
 
 def _interval(scores: Scores) -> tuple[float, float]:
-    """Of the true accept rate; all that is possible where so few persons are held out that nothing follows."""
+    """Of the true accept rate; from 0 to 1 where so few persons are held out that nothing follows."""
     try:
         spread = bootstrap_at_fmr(scores, TARGET, REPLICATES).fnmr
     except EvidenceInsufficient:

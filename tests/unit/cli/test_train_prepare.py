@@ -361,8 +361,6 @@ def test_it_can_be_trained_on(people: Path, tmp_path: Path, output: str):
             "Ada/left_1.png", "Ada/right_1.png", "Bob/left_1.png",
         ]  # fmt: skip
     else:
-        names = (tmp_path / output / "classes.txt").read_text("utf-8").splitlines()
-        persons = [names[int(person)] for person in persons]
         assert (tmp_path / output / "property").read_text() == "2,112,112\n"
         file = RecordFile(tmp_path / output / "train.rec")
         assert not file.rebuilt

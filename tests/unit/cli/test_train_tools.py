@@ -14,7 +14,7 @@ import pytest
 from lineament.cli.main import main
 from lineament.train import state
 
-TINY = ["backbone.dimension=16", "backbone.width=8", "backbone.reduce=4", "threads=1"]
+TINY = ["backbone.dimension=16", "backbone.width=8", "backbone.reduce=4", "threads=1", "channels_last=false"]
 
 
 def settings(*values: str) -> list[str]:

@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from lineament.cli.main import main
-from lineament.core.errors import ExportFailed, InvalidArgument, OutputFailed, PackNotFound, ThresholdMissing
+from lineament.core.errors import (
+    CheckpointInvalid,
+    ExportFailed,
+    InvalidArgument,
+    OutputFailed,
+    PackNotFound,
+    ThresholdMissing,
+)
 from lineament.export.pack import UNSTATED_DATA, Exported, Wanted, export_pack, licence_of, make_pack
 from lineament.export.place import whole_folder
 from lineament.packs.card import Licence, PackCard, sha256_of
@@ -25,6 +32,7 @@ from lineament.pipeline.recognizer import Recognizer
 from lineament.train.backbones.port import Backbone
 from lineament.train.embedder import TorchEmbedder, digest_of
 from lineament.train.recipe import Recipe
+from lineament.train.start import find_weights
 
 Make = Callable[..., Backbone]
 
@@ -57,7 +65,7 @@ class TestRoundTrip:
         for said in ("tiny_test (A network for tests) to step 1,200", "MIT (YuNet", "lineament calibrate"):
             assert said in notes
         assert {p.name for p in exported.folder.iterdir()} == {
-            "card.json", network.file, "detector_face_detection_yunet_2023mar.onnx"
+            "card.json", "training", network.file, "detector_face_detection_yunet_2023mar.onnx"
         }  # fmt: skip
 
     def test_the_file_says_what_it_is(self, exported: Exported) -> None:
@@ -230,3 +238,22 @@ class TestPlace:
         with whole_folder(out) as folder:
             (folder / "card.json").write_text("{}")
         assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "p"]
+
+
+class TestWeights:
+    def test_training_can_go_on_from_a_pack(self, exported: Exported, make_small: Make) -> None:
+        found = find_weights(exported.folder)
+        own = make_small().state_dict()
+        assert found.recipe is not None and found.recipe.name == "tiny_test"
+        assert found.tensors.keys() == own.keys()
+        assert all(torch.equal(found.tensors[name], value) for name, value in own.items())
+        about = json.loads((exported.folder / "training" / "recipe.json").read_text())
+        assert about["sha256"] == sha256_of(exported.folder / "training" / "backbone.safetensors")
+
+    def test_they_can_be_left_out(
+        self, make_small: Make, recipe: Recipe, wanted: Wanted, tmp_path: Path
+    ) -> None:
+        made = make_pack(make_small(), recipe, tmp_path / "pack", replace(wanted, weights=False))
+        assert not (made.folder / "training").exists()
+        with pytest.raises(CheckpointInvalid, match="cannot learn"):
+            find_weights(made.folder)

@@ -29,7 +29,7 @@ from lineament.train.recipe import Data, Recipe, with_settings
 
 TINY = [
     'backbone.dimension=32', "backbone.width=8", "backbone.reduce=4", "batch=32", "micro_batch=32",
-    "epochs=12", "threads=1", "optimiser.learning_rate=0.03",
+    "epochs=12", "threads=1", "channels_last=false", "optimiser.learning_rate=0.03",
 ]  # fmt: skip
 PEOPLE, EACH, WRONG = 12, 20, 0.1
 

@@ -66,6 +66,7 @@ def recipe_for(data: Data, *settings: str, head: Part | None = None) -> Recipe:
         micro_batch=8,
         epochs=4.0,
         threads=1,
+        channels_last=False,
     )
     return with_settings(made, settings)
 

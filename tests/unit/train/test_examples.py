@@ -264,3 +264,14 @@ def test_cfp(shared: Path) -> None:
         assert len(found.classes) == 500 and len(found) == 6996
         train, held = split_held_out(found, 0.1, 0)
         assert len(held.classes) == 50 and len(train.classes) == 450
+
+
+def test_numbered_persons_have_the_names_that_lie_beside_the_records(tmp_path: Path, jpeg: bytes) -> None:
+    write_recordio(tmp_path / "r", [[jpeg, jpeg], [jpeg]])
+    (tmp_path / "r" / "classes.txt").write_text("Ada\nBo\n", "utf-8")
+    with closing(open_examples(Data(path=str(tmp_path / "r")))) as found:
+        assert found.classes == ("Ada", "Bo")
+        assert found.name(2) == "1/3"
+    (tmp_path / "r" / "classes.txt").write_text("Ada\n", "utf-8")
+    with pytest.raises(DatasetInvalid, match="names 1 persons"):
+        open_examples(Data(path=str(tmp_path / "r")))

@@ -70,7 +70,10 @@ def recipe_for(path: Path) -> Recipe:
     made = finetune_recipe(
         Data(path=str(path)), BACKBONE, name="small", source="nowhere", pictures=PEOPLE * EACH
     )
-    return with_settings(made, ["steps=2", "threads=1", "schedule.warmup_epochs=0", "keep=0", "save_every=1"])
+    return with_settings(
+        made,
+        ["steps=2", "threads=1", "channels_last=false", "schedule.warmup_epochs=0", "keep=0", "save_every=1"],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -216,9 +219,10 @@ def test_a_run_begins_with_them_and_goes_on_without(run: Path, crops: Path, tmp_
 def test_the_recipe_follows_source_and_data() -> None:
     made = finetune_recipe(
         Data(path="x"), BACKBONE, name="n", source="s", head=part("cosface", scale=30.0), precision="bf16",
-        pictures=900, persons=60,
+        channels_last=False, pictures=900, persons=60,
     )  # fmt: skip
     assert (made.backbone, made.head.kind, made.precision) == (BACKBONE, "cosface", "bf16")
+    assert not made.channels_last
     assert (made.batch, made.data.held_out, made.validate_every) == (64, 0.1, 13)
     few = finetune_recipe(
         Data(path="x"), BACKBONE, name="n", source="s", head=part("distil"), pictures=11, persons=3

@@ -176,8 +176,9 @@ def _show(summary: dict[str, Any]) -> None:
         return
     if listed > MANY * pictures:
         click.echo(
-            "so many are more likely a network that has learnt too little than wrong labels: train longer "
-            "(--set epochs=20) or a larger one (--set backbone.kind=iresnet50), or list by a wider --angle",
+            "so many are more likely a network that has learnt too little than wrong labels: give a "
+            "--checkpoint of a better one trained on these data, or list by a wider --angle; training longer "
+            "lists fewer, and misses more, because wrong labels are learnt by heart, too",
             err=True,
         )
     click.echo(f"next: look at the list, then lineament train RECIPE --set data.exclude={summary['output']}")

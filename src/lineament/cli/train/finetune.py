@@ -69,6 +69,7 @@ def _recipe(weights: Any, data: Path | None, settings: tuple[str, ...]) -> Any:
         "source": str(weights.where),
         "head": known.head if known else None,
         "precision": known.precision if known else "fp32",
+        "channels_last": known.channels_last if known else True,
     }
     own = Data(path="" if data is None else str(data), size=known.data.size if known else Data().size)
     draft = with_settings(finetune_recipe(own, weights.backbone, **about), settings)

@@ -21,6 +21,9 @@ from torch.utils.checkpoint import checkpoint
 from lineament.core.errors import RecipeInvalid, RuntimeUnavailable
 from lineament.train.backbones.port import Backbone, Unit
 
+SAFE_CHANNELS = 16
+"""Channels from which torch's processor kernels are well; see `_refuse_a_crash`."""
+
 
 def wrapped(
     backbone: Backbone,
@@ -41,7 +44,7 @@ def wrapped(
         compiler: its backend.
 
     Raises:
-        RecipeInvalid: both recomputing and compiling.
+        RecipeInvalid: both recomputing and compiling, or channels last where torch is known to crash.
         RuntimeUnavailable: no C++ compiler for `inductor`.
     """
     if compile and checkpoint_activations:
@@ -50,6 +53,7 @@ def wrapped(
             "running statistics are kept: set one of them to false"
         )
     if channels_last:
+        _refuse_a_crash(backbone)
         cast(Any, backbone).to(memory_format=torch.channels_last)
     if checkpoint_activations:
         for module in backbone.modules():
@@ -60,6 +64,22 @@ def wrapped(
             _need_compiler()
         backbone.compile(backend=compiler)
     return backbone
+
+
+def _refuse_a_crash(backbone: nn.Module) -> None:
+    """Ask for another layout where torch would end the process.
+
+    Measured with torch 2.13 on x86-64: the backward pass of a strided 1×1 convolution of 8 or 12 channels,
+    channels last, is a segmentation fault; 16 and more are well, and so is the ordinary layout.
+    """
+    for module in backbone.modules():
+        if not isinstance(module, nn.Conv2d) or module.weight.device.type != "cpu":
+            continue
+        if module.kernel_size == (1, 1) and module.stride != (1, 1) and module.in_channels < SAFE_CHANNELS:
+            raise RecipeInvalid(
+                f"a strided 1×1 convolution of {module.in_channels} channels, channels last, crashes torch "
+                "on a processor: set channels_last=false, or backbone.width to 16 or more"
+            )
 
 
 class _Recomputed:

@@ -14,7 +14,7 @@ from lineament.train.backbones.wrap import wrapped
 from lineament.train.recipe import part
 
 CHOSEN = [
-    part("iresnet18", width=8, dimension=16, reduce=4),
+    part("iresnet18", width=16, dimension=16, reduce=4),
     part("mobilefacenet", scale=0.125, dimension=16, reduce=2),
 ]
 
@@ -157,3 +157,11 @@ def test_no_compiler_is_said_before_the_first_step(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(RuntimeUnavailable, match=r"install g\+\+"):
         wrapped(network(CHOSEN[0]), compile=True)
+
+
+def test_a_layout_that_crashes_torch_is_refused() -> None:
+    narrow = build(part("iresnet18", dimension=16, width=8, reduce=4))
+    with pytest.raises(RecipeInvalid, match="channels_last=false"):
+        wrapped(narrow, channels_last=True)
+    wrapped(narrow, channels_last=False)
+    wrapped(build(part("iresnet18", dimension=16, width=16, reduce=4)), channels_last=True)

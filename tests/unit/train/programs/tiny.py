@@ -17,7 +17,7 @@ PEOPLE, PICTURES = 12, 6
 
 
 def write_people(folder: Path, persons: range = range(PEOPLE), swapped: bool = False) -> Path:
-    """Folders of 112×112 JPEGs: of each person another part of one photograph, in another tint, with noise."""
+    """Folders of 112×112 JPEGs: each person another part of one photograph, in another tint, with noise."""
     photograph = skimage.data.astronaut()
     for person in persons:
         rng = np.random.default_rng(person)
@@ -57,6 +57,7 @@ def recipe() -> Recipe:
         sample_rate=0.5,
         log_every=1,
         save_every=4,
+        channels_last=False,
         threads=1,
     )
 
