@@ -1,7 +1,7 @@
 """People who are in both LFW and CFP, by name: they must not train a network that the other set tests.
 
 Usage: python bench/shared_people.py FOLDER_WITH_data OUTPUT_FOLDER
-Writes cfp_people_in_lfw.csv (folders of CFP) and lfw_people_in_cfp.csv (folders of LFW), as `data.exclude` takes them.
+Writes cfp_people_in_lfw.csv (folders of CFP) and lfw_people_in_cfp.csv (folders of LFW), for `data.exclude`.
 """
 
 import csv

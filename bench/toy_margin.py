@@ -177,7 +177,7 @@ def figure(path: Path, what: str, shown: list[tuple[str, Outcome]]) -> None:
         panel.set_title(
             f"{name}\n"
             f"gap between neighbours {found.gaps.min():.1f}° at least, {found.gaps.mean():.1f}° on average\n"
-            f"{found.intra:.1f}° to the middle of the class, {found.right:.1%} nearest to their own centre",
+            f"{found.intra:.1f}° to the middle of a class, {found.right:.1%} right",
             size=11,
         )
         panel.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal")

@@ -6,7 +6,7 @@ one data set only.
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,10 @@ class Measured:
     angles: AngleStatistics
     other_persons: int
     broken: int
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON, those of `angles` among them."""
+        return {**asdict(self.angles), "other_persons": self.other_persons, "broken": self.broken}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

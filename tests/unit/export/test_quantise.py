@@ -58,7 +58,11 @@ def test_a_pack_in_8_bits(
     made = make_pack(make_small(), recipe, tmp_path / "p", wanted)
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
-    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["card.json", "iresnet18_int8.onnx", "training"]
+    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == [
+        "card.json",
+        "iresnet18_int8.onnx",
+        "training",
+    ]
     kinds = {n.op_type for n in load_model(tmp_path / "p" / made.network.file).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv", "Gemm"} <= kinds
     size, before = ((m.folder / m.network.file).stat().st_size for m in (made, exported))

@@ -1,8 +1,8 @@
 """`lineament train angles`: how embeddings and class centres of a checkpoint lie on the sphere."""
 
-import dataclasses
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,7 @@ def angles_command(checkpoint: Path, device: str, as_json: bool, **options: Any)
     out, are not among the first. Intra leaves out persons with a single picture.
 
     \b
-    Exit code 0: done. 3: the command line is wrong. 4: the data cannot be used.
-    10: the checkpoint does not fit.
+    Exit code 0: done. 3: wrong command line. 4: unusable data. 10: unusable checkpoint.
     """
     found = _measured(checkpoint, device, **options)
     if as_json:
@@ -65,18 +64,14 @@ def _measured(
 
     with joined(device) as processes:
         source = AngleSource.load(checkpoint, processes)
-        own = source.recipe.data
-        own = own if data is None else dataclasses.replace(own, path=str(data))
+        own = source.recipe.data if data is None else replace(source.recipe.data, path=str(data))
         found = {"training data": source.on_training_data(own, _advance)}
         if others is not None:
             look = Data(
                 path=str(others), up=up, exclude="" if exclude is None else str(exclude), size=own.size
             )
             found["other people"] = source.on_other_people(look, _advance)
-    return {
-        what: {**dataclasses.asdict(m.angles), "other_persons": m.other_persons, "broken": m.broken}
-        for what, m in found.items()
-    }
+    return {what: measured.to_dict() for what, measured in found.items()}
 
 
 def _advance(done: int, total: int) -> None:
