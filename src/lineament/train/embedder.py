@@ -52,15 +52,23 @@ class TorchEmbedder:
         return Templates.from_raw(raw.float().cpu().numpy(), self._model)
 
 
-def normalised(pixels: UInt8[np.ndarray, "n s s 3"], device: torch.device) -> Tensor:
-    """RGB pixels as the networks take them: (n, 3, s, s) float32, (pixel − 127.5)/127.5, channels last.
+def normalised(
+    pixels: UInt8[np.ndarray, "n s s 3"], device: torch.device, *, channels_last: bool = True
+) -> Tensor:
+    """RGB pixels as the networks take them: (n, 3, s, s) float32, (pixel − 127.5)/127.5.
 
     Bytes travel to the device and become numbers there: a quarter of the traffic.
+
+    Args:
+        pixels: as they were read.
+        device: where the network is.
+        channels_last: their layout in memory, which all maps of a network follow.
     """
     # torch warns about arrays that it may not write to, as crops are.
     own = pixels if pixels.flags.writeable else pixels.copy()
     rows = torch.from_numpy(own).to(device, non_blocking=True)
-    return rows.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return rows.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).sub_(127.5).div_(127.5)
 
 
 def digest_of(network: nn.Module) -> str:

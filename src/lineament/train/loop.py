@@ -195,7 +195,8 @@ class Trainer:
     def _forward_backward(self, micro: MicroBatch, step: int) -> Tensor:
         # Dropout follows the seed, the step and the number of the micro-batch, not who calculates it.
         torch.manual_seed(seeded(self.recipe.seed, step, micro.number))
-        pixels = normalised(micro.pixels, self.processes.device)
+        layout = self.recipe.channels_last
+        pixels = normalised(micro.pixels, self.processes.device, channels_last=layout)
         with self._autocast():
             embedding = cast(Tensor, self.model(pixels))
             measured = self.objective.measure(embedding, micro)

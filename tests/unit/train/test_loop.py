@@ -168,9 +168,9 @@ def test_statistics_survive_pictures_that_are_not_finite(
     """What a forward pass moves by itself is put back too: a NaN in a running mean would stay."""
     plain, calls = loop.normalised, []
 
-    def sometimes(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+    def sometimes(pixels: np.ndarray, device: torch.device, *, channels_last: bool) -> torch.Tensor:
         calls.append(0)
-        return plain(pixels, device) * (float("inf") if len(calls) == 8 else 1.0)
+        return plain(pixels, device, channels_last=channels_last) * (float("inf") if len(calls) == 8 else 1.0)
 
     monkeypatch.setattr(loop, "normalised", sometimes)
     _, outcome = run(("steps=3", "schedule.warmup_steps=1", "head.kind=adaface"))
@@ -321,7 +321,7 @@ def test_lower_precision_learns_too(run: Run) -> None:
 
 def test_fp16_gradients_are_those_of_fp32(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scale is taken out again, of the network and of the centres; too large a one is halved."""
-    settings = ("steps=2", "schedule.kind=constant", "clip=0")
+    settings = ("steps=2", "schedule.kind=constant", "clip=0", "batch=12")
     exact, _ = run(settings, folder=tmp_path / "exact")
     for first, expected in ((128.0, 128.0), (2.0**40, 2.0**38)):
         monkeypatch.setattr(setup.LossScale, "of", lambda precision, value=first: LossScale(value, 0, True))
@@ -363,3 +363,17 @@ def test_first_weights_can_be_given(run: Run, tmp_path: Path) -> None:
     _, outcome = run(("steps=1", "schedule.kind=constant", "optimiser.learning_rate=1e-30"), start=ones)
     weights = load_file(outcome.checkpoint / "backbone.safetensors")
     assert torch.allclose(weights["tail.linear.weight"], torch.tensor(0.01))
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_layout_of_the_maps(run: Run, monkeypatch: pytest.MonkeyPatch, last: bool) -> None:
+    """Maps follow the layout of the pictures, whatever that of the weights is."""
+    forward, seen = torch.nn.PReLU.forward, []
+
+    def look(self: Any, x: torch.Tensor) -> torch.Tensor:
+        seen.append((x.is_contiguous(memory_format=torch.channels_last), x.is_contiguous()))
+        return forward(self, x)
+
+    monkeypatch.setattr(torch.nn.PReLU, "forward", look)
+    run(("steps=1", "schedule.kind=constant", "backbone.width=16", f"channels_last={str(last).lower()}"))
+    assert seen[0] == (last, not last)

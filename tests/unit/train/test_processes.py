@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from lineament.cli import main
 
 PROGRAM = Path(__file__).parent / "programs" / "tiny.py"
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
@@ -36,17 +38,15 @@ class Launcher:
     def start(self, processes: int, run: Path, *arguments: str) -> "subprocess.Popen[str]":
         for left in self.place.glob("pid-*"):
             left.unlink()
-        module = ["-m", "lineament.train", f"{PROGRAM}:recipe", "-o", str(run), "--device", "cpu", *arguments]
-        if processes > 1:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-            # torchrun itself warns; only our processes are to be quiet.
-            launcher = ["-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-            module = [*launcher, *where, *module]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        # torchrun itself warns; only our processes are to be quiet.
+        launcher = ["-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+        where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+        module = ["-m", "lineament.train", f"{PROGRAM}:recipe", "-o", str(run), "--device", "cpu"]
         process = subprocess.Popen(
-            [sys.executable, *module],
+            [sys.executable, *launcher, *where, *module, *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,6 +55,11 @@ class Launcher:
         )
         self.started.append(process)
         return process
+
+    def alone(self, run: Path, *arguments: str) -> None:
+        """One process: this one."""
+        data = ["--data", self.environment["TINY_PEOPLE"], "--device", "cpu"]
+        assert main(["train", f"{PROGRAM}:recipe", "-o", str(run), *data, *arguments]) == 0
 
     def run(self, processes: int, run: Path, *arguments: str) -> str:
         process = self.start(processes, run, *arguments)
@@ -82,22 +87,28 @@ def launcher(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def alone(launcher: Launcher) -> dict[int, float]:
     """The curve of an uninterrupted run on one process."""
-    launcher.run(1, launcher.place / "alone")
+    launcher.alone(launcher.place / "alone")
     return losses(launcher.place / "alone")
 
 
-def until(path: Path) -> None:
+def until(process: "subprocess.Popen[str]", ready: Callable[[], bool]) -> None:
     end = time.monotonic() + TIMEOUT
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} does not come"
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it takes too long"
         time.sleep(0.02)
+
+
+def logged(run: Path) -> int:
+    path = run / "log.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 @pytest.mark.slow
 def test_a_killed_process_and_other_numbers_of_them(launcher: Launcher, alone: dict[int, float]) -> None:
     run = launcher.place / "killed"
     process = launcher.start(2, run)
-    until(run / "step-00000004" / "meta.json")
+    until(process, (run / "step-00000004" / "meta.json").exists)
     os.kill(launcher.pid(1), signal.SIGKILL)
     _, told = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -105,8 +116,9 @@ def test_a_killed_process_and_other_numbers_of_them(launcher: Launcher, alone: d
     assert len(losses(run)) < 12
     three = launcher.place / "three"
     shutil.copytree(run, three)
+    launcher.alone(run)
+    assert "going on from step-0000000" in launcher.run(3, three)
     for folder, processes in ((run, 1), (three, 3)):
-        assert "going on from step-0000000" in launcher.run(processes, folder)
         curve = losses(folder)
         assert curve.keys() == alone.keys()
         assert curve == pytest.approx(alone, abs=1e-4)
@@ -115,26 +127,20 @@ def test_a_killed_process_and_other_numbers_of_them(launcher: Launcher, alone: d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_launcher_that_is_told_to_stop(
-    launcher: Launcher, alone: dict[int, float], number: signal.Signals
-) -> None:
-    """A terminal tells every process, and so does the launcher: still one request."""
-    run = launcher.place / f"stopped-{number.name}"
+def test_a_terminal_that_says_stop(launcher: Launcher, alone: dict[int, float]) -> None:
+    """It tells every process, and so does the launcher that was told too: still one request."""
+    run = launcher.place / "stopped"
     process = launcher.start(2, run, "--set", "save_every=0")
-    until(run / "log.jsonl")
-    while len((run / "log.jsonl").read_text().splitlines()) < 2:
-        time.sleep(0.02)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    until(process, lambda: logged(run) >= 2)
+    os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "stopped at step" in told
     assert "fault of lineament" not in told
     (checkpoint,) = run.glob("step-*")
     assert 2 <= int(checkpoint.name.removeprefix("step-")) < 12
-    if number == signal.SIGINT:
-        launcher.run(1, run, "--set", "save_every=0")
-        assert losses(run) == pytest.approx(alone, abs=1e-4)
+    launcher.alone(run, "--set", "save_every=0")
+    assert losses(run) == pytest.approx(alone, abs=1e-4)
 
 
 @pytest.mark.slow
