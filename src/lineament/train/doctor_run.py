@@ -92,7 +92,9 @@ class _Trial:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         kind = kinds.get(self.recipe.precision)
         with torch.autocast(self.device.type, kind or torch.bfloat16, enabled=kind is not None):
-            return cast(Tensor, self.parts.network(normalised(micro.pixels, self.device)))
+            layout = self.recipe.channels_last
+            pixels = normalised(micro.pixels, self.device, channels_last=layout)
+            return cast(Tensor, self.parts.network(pixels))
 
     def measure(self, micro: MicroBatch, strength: float) -> Measured:
         embedding = self.embed(micro)

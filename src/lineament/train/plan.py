@@ -56,16 +56,7 @@ def plan(
             f"{micro} micro-batches of {recipe.micro_batch} cannot be shared by {processes.world} processes: "
             f"set batch to a multiple of {recipe.micro_batch * processes.world}"
         )
-    if recipe.data.size != backbone.size:
-        raise RecipeInvalid(
-            f"data.size = {recipe.data.size}, and {recipe.backbone.kind} takes crops of {backbone.size} "
-            f"pixels: set data.size={backbone.size}"
-        )
-    if recipe.micro_batch == 1 and any(isinstance(m, nn.BatchNorm1d) for m in backbone.modules()):
-        raise RecipeInvalid(
-            f"micro_batch = 1: the batch normalisation at the end of {recipe.backbone.kind} needs 2 pictures "
-            "or more to take a mean of: set micro_batch to 2 or more"
-        )
+    _refuse(recipe, backbone)
     classes = len(training.classes)
     dimension = backbone.dimension
     count = sum(p.numel() for p in backbone.parameters())
@@ -88,6 +79,19 @@ def plan(
         ("seed", str(recipe.seed)),
     )
     return Plan(rows, steps, steps_per_epoch, _remarks(recipe, training))
+
+
+def _refuse(recipe: Recipe, backbone: Backbone) -> None:
+    if recipe.data.size != backbone.size:
+        raise RecipeInvalid(
+            f"data.size = {recipe.data.size}, and {recipe.backbone.kind} takes crops of {backbone.size} "
+            f"pixels: set data.size={backbone.size}"
+        )
+    if recipe.micro_batch == 1 and any(isinstance(m, nn.BatchNorm1d) for m in backbone.modules()):
+        raise RecipeInvalid(
+            f"micro_batch = 1: the batch normalisation at the end of {recipe.backbone.kind} needs 2 pictures "
+            "or more to take a mean of: set micro_batch to 2 or more"
+        )
 
 
 def _held(held_out: Examples | None) -> str:
