@@ -29,7 +29,8 @@ def products(
         cosine: divide by the length of the centres.
 
     Returns:
-        In the type of the centres; the multiplication itself is done in autocast's type where that is on.
+        Cosines in the type they were calculated in, that of the centres or autocast's: a margin bounds its
+        gradient by what that type can tell apart. Inner products in the type of the centres.
     """
     sub_centres = centre_CKD.shape[1]
     # Not flatten: it refuses where there is no class to infer the size from.
@@ -67,7 +68,7 @@ class _Cosines(torch.autograd.Function):
                 # Divided before rounding: raw centres may leave the range of half precision.
                 matrix_CD = torch.empty_like(centre_CD, dtype=lower)
                 torch.mul(centre_CD, inverse_C[:, None], out=matrix_CD)
-                cos_BC = (unit_BD.to(lower) @ matrix_CD.T).to(centre_CD.dtype)
+                cos_BC = unit_BD.to(lower) @ matrix_CD.T
         ctx.lower = lower
         ctx.save_for_backward(unit_BD, centre_CD, matrix_CD, inverse_C, cos_BC)
         return cos_BC
@@ -79,6 +80,7 @@ class _Cosines(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, None]:
         unit_BD, centre_CD, matrix_CD, inverse_C, cos_BC = ctx.saved_tensors
         with torch.autocast(unit_BD.device.type, enabled=False):
+            # In the type of the centres, also where the cosines are not.
             scaled_BC = gradients[0] * inverse_C
             if ctx.lower is None:
                 unit_grad_BD = scaled_BC @ matrix_CD

@@ -361,7 +361,8 @@ def _named(listing: Path, persons: np.ndarray) -> list[str]:
     """Names of numbered persons: lines of the `classes.txt` that `train prepare` writes beside records."""
     numbers = persons.tolist()
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`, which also ends a line at characters that a name may hold.
+        lines = listing.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except FileNotFoundError:
         return [str(number) for number in numbers]
     except (OSError, UnicodeDecodeError) as error:

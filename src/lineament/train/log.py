@@ -113,6 +113,12 @@ class _Board:
         self._writer.write(event.SerializeToString())
 
 
+def reported(run: Path, step: int) -> set[str]:
+    """Broken pictures that a run has told of, up to a step: each is told once."""
+    rows = read_rows(run / NAME)
+    return {str(row["picture"]) for row in rows if row.get("kind") == "broken" and row["step"] <= step}
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a log; a last line that a kill cut short is passed over."""
     if not path.is_file():

@@ -22,7 +22,7 @@ from lineament.train.embedder import TorchEmbedder, normalised
 from lineament.train.examples import Examples, open_examples
 from lineament.train.interrupt import Interrupt, interruptible
 from lineament.train.loader import MicroBatch, StepBatch
-from lineament.train.log import Log
+from lineament.train.log import Log, reported
 from lineament.train.parallel import Processes, distributed, joined, seeded
 from lineament.train.plan import Plan
 from lineament.train.recipe import Recipe
@@ -34,6 +34,8 @@ from lineament.train.window import Window
 
 PATIENCE = 50
 """Steps in a row that may be skipped because something was not finite."""
+PATIENCE_AT_THE_END = 5
+"""The same for the last steps of a run: float16 may skip one while it looks for its factor, not many."""
 
 
 @runtime_checkable
@@ -70,12 +72,14 @@ class Outcome:
         best: the best one on the held-out persons; the last one when there are none.
         step: how many steps were made.
         finished: whether that is all of them; a stopped run goes on with the same command.
+        skipped: of the steps, how many moved nothing because something was not finite.
     """
 
     checkpoint: Path
     best: Path
     step: int
     finished: bool
+    skipped: int = 0
 
 
 def train(
@@ -132,8 +136,9 @@ class Trainer:
         self.optimiser, self.scale, self.plan = self.parts.optimiser, self.parts.scale, self.parts.plan
         self.best = read_best(run)
         restored = restore(self.parts, recipe, run)
-        self.step, self.skipped, self.in_a_row = restored.step, restored.skipped, 0
-        self.broken: set[str] = set()
+        self.step, self.skipped, self.in_a_row = restored.step, restored.skipped, restored.in_a_row
+        self.owed = False
+        self.broken = reported(run, restored.step)
         self.model = distributed(self.network, processes)
         self.window = restored.window
         self.undo = Undo(self.network, self.objective.shared)
@@ -163,9 +168,12 @@ class Trainer:
         finally:
             if log is not None:
                 log.close()
+        finished = self.step >= self.plan.steps
+        if finished and self.in_a_row > PATIENCE_AT_THE_END:
+            raise self._diverged(f"the last {self.in_a_row} steps of the run")
         last = state.folder_of(self.folder, self.step)
         best = self.folder / self.best.checkpoint if self.best else last
-        return Outcome(last, best, self.step, self.step >= self.plan.steps)
+        return Outcome(last, best, self.step, finished, self.skipped)
 
     def _one_step(self, batch: StepBatch, log: Log | None) -> None:
         rate = self.parts.rate(batch.step)
@@ -232,11 +240,14 @@ class Trainer:
             log.add(step + 1, "skipped", {"in_a_row": self.in_a_row, "loss_scale": self.scale.value})
             self.watch.noted(f"step {step + 1}: loss or gradients are not finite; skipped")
         if self.in_a_row >= PATIENCE:
-            raise TrainingDiverged(
-                f"{PATIENCE} steps in a row, up to step {step + 1}, had a loss or gradients that are not "
-                "finite: lower optimiser.learning_rate, lengthen the warm-up or margin_warmup, or set "
-                "precision=fp32; checkpoints written before are untouched"
-            )
+            raise self._diverged(f"{self.in_a_row} steps in a row, up to step {step + 1},")
+
+    def _diverged(self, which: str) -> TrainingDiverged:
+        return TrainingDiverged(
+            f"{which} had a loss or gradients that are not finite: lower optimiser.learning_rate, lengthen "
+            "the warm-up or margin_warmup, or set precision=fp32; no checkpoint was removed since, and the "
+            "same command goes on from the newest one in the folder"
+        )
 
     # ------------------------------------------------------------------------------------- once in a while
 
@@ -245,9 +256,13 @@ class Trainer:
         last = self.step >= self.plan.steps
         stop = last or self.interrupt.agreed
         every = self.recipe
+        healthy = self.in_a_row == 0
         # A checkpoint that was measured must exist, or it could not be the best one.
         validate = self.parts.validates and (last or _due(self.step, every.validate_every))
-        if not (stop or validate or _due(self.step, every.save_every)):
+        due = validate or _due(self.step, every.save_every) or self.owed
+        # While steps are skipped, the weights may be spoilt: what is due waits, and nothing older is removed.
+        self.owed = due and not healthy
+        if not (stop or (due and healthy)):
             return False
         self.window.pause()
         self.processes.average_statistics(self.network)
@@ -257,7 +272,8 @@ class Trainer:
         if log is not None:
             if result is not None:
                 self._choose(result, log)
-            state.prune(self.folder, every.keep, self.best.checkpoint if self.best else None)
+            if healthy:
+                state.prune(self.folder, every.keep, self.best.checkpoint if self.best else None)
         self.processes.wait()
         self.window.resume()
         return stop
@@ -297,6 +313,7 @@ class Trainer:
                 "loss_scale": self.scale.value,
                 "good_steps": self.scale.good,
                 "skipped": self.skipped,
+                "in_a_row": self.in_a_row,
                 **self.window.counters(),
             },
         )

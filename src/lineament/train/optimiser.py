@@ -62,7 +62,7 @@ def _sgd(parameters: list[Tensor], rate: float, options: dict[str, Value]) -> to
 
 def _adamw(parameters: list[Tensor], rate: float, options: dict[str, Value]) -> torch.optim.Optimizer:
     betas = (options.pop("beta1", 0.9), options.pop("beta2", 0.999))
-    return torch.optim.AdamW(parameters, lr=rate, betas=betas, **options)  # type: ignore[arg-type]  (same)
+    return torch.optim.AdamW(parameters, lr=rate, betas=betas, **options)  # type: ignore[arg-type]  (checked by torch)
 
 
 KINDS: Mapping[str, Callable[[list[Tensor], float, dict[str, Value]], torch.optim.Optimizer]] = {

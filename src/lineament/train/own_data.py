@@ -16,6 +16,8 @@ BATCH = 64
 FEWEST_HELD_OUT_OF = 50
 """Persons from which on a tenth of them is held out by default."""
 CLEANING_EPOCHS = 8.0
+SPARE = 0.75
+"""Share of the pictures that are counted on when people are held out, whose pictures are not counted yet."""
 
 
 def finetune_recipe(
@@ -29,6 +31,7 @@ def finetune_recipe(
     channels_last: bool = True,
     pictures: int = BATCH,
     persons: int = 0,
+    batch: int | None = None,
 ) -> Recipe:
     """Go on from trained weights with other people: a small learning rate, few epochs.
 
@@ -40,12 +43,15 @@ def finetune_recipe(
         head: that the weights were trained with; ArcFace where it is unknown or has no class centres.
         precision: of the recipe that the weights were trained by.
         channels_last: of the same recipe.
-        pictures: in the data.
+        pictures: in the data, held-out persons' included.
         persons: in the data; a tenth is held out when there are 50 or more and `data.held_out` is 0.
+        batch: pictures per step, all at once; None for a size that the data fill.
     """
-    batch = _batch(pictures)
     if not data.held_out and persons >= FEWEST_HELD_OUT_OF:
         data = _with(data, held_out=0.1)
+    # Persons are held out, not pictures: who has most of them may be among those.
+    trained = round(pictures * (1.0 - data.held_out) * SPARE) if data.held_out else pictures
+    batch = _batch(trained) if batch is None else batch
     every = max(1, round(pictures * (1.0 - data.held_out) / batch))
     known = head if head is not None and head.kind not in ("triplet", "distil") else None
     return Recipe(

@@ -108,7 +108,8 @@ class PartialFC(nn.Module):
     ) -> None:
         super().__init__()
         _refuse(head, classes, sample_rate, seed, dtype)
-        self.head = head
+        # Its running values are used together with products, on their device.
+        self.head = cast(Head, head.to(device)) if isinstance(head, nn.Module) else head
         self.classes = classes
         self.dimension = dimension
         self.sample_rate = sample_rate
@@ -192,13 +193,13 @@ class PartialFC(nn.Module):
         column_B = self._columns(label_B, open_step)
         norm_B = torch.linalg.vector_norm(embedding_BD, dim=1)
         product_BC = self._products(embedding_BD, norm_B, open_step.leaf_CKD)
-        own_B = total(own_column(product_BC.detach(), column_B)[0], self.group)
+        own_B = total(own_column(product_BC.detach(), column_B)[0].to(self.weight.dtype), self.group)
         with torch.autocast(self.weight.device.type, enabled=False):
             # Also where no class of this process takes part: running values must stay the same everywhere.
             logit_BC = head(product_BC, column_B, norm_B, own_B)
             loss = sharded_cross_entropy(logit_BC, column_B, self.group).sum()
             penalty = counted_once(self.head.penalty(norm_B), self.group) * len(label_B)
-        best_B = self._best(product_BC.detach(), open_step)
+        best_B = self._best(product_BC.detach().to(self.weight.dtype), open_step)
         correct = (best_B == label_B).sum()
         return HeadResult((loss + penalty) / open_step.rows, correct, own_B, len(label_B))
 

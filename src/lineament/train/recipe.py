@@ -7,6 +7,8 @@ values of it, and every checkpoint carries the whole of it.
 import dataclasses
 import json
 import math
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -55,6 +57,18 @@ class Data:
     fewest: int = 1
     held_out: float = 0.0
     size: int = 112
+
+    def __post_init__(self) -> None:
+        """Take a path of any kind, and refuse what is of the wrong type.
+
+        Raises:
+            RecipeInvalid: naming the setting.
+        """
+        for name in ("path", "exclude"):
+            value: object = getattr(self, name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(cast("os.PathLike[str]", value)))
+        _check_types(self, "data.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +160,11 @@ class Recipe:
         Raises:
             RecipeInvalid: naming the setting.
         """
+        _check_types(self, "")
+        if self.name.startswith(".") or _UNFIT.search(self.name):
+            raise RecipeInvalid(
+                f"name = {self.name!r} cannot be the name of a folder: use letters, digits, '_' and '-'"
+            )
         for name, low in _LOWEST.items():
             value = cast(float, getattr(self, name))
             if not low <= value < math.inf:
@@ -269,6 +288,7 @@ _NESTED: dict[tuple[type, str], type] = {
     (Recipe, "augment"): Augment,
     **{(Recipe, name): Part for name in ("backbone", "head", "optimiser", "schedule")},
 }
+_UNFIT = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 _CHOICES: dict[str, tuple[str, ...]] = {
     "data.colour": ("rgb", "bgr"),
     "precision": ("fp32", "bf16", "fp16"),
@@ -284,6 +304,20 @@ _LOWEST: dict[str, int] = {
     **dict.fromkeys(("keep", "seed"), 0),
     **dict.fromkeys(("batch", "micro_batch", "threads"), 1),
 }
+
+
+def _check_types(values: "Recipe | Data", place: str) -> None:
+    """What a person's own file holds is of the types that `--set` may set."""
+    for field_ in dataclasses.fields(values):
+        value: object = getattr(values, field_.name)
+        inner = _NESTED.get((type(values), field_.name))
+        if inner is None:
+            _fitting(place + field_.name, field_, value, "the recipe")
+        elif not isinstance(value, inner):
+            raise RecipeInvalid(
+                f"the recipe: {place}{field_.name} = {value!r} must be a {inner.__name__}: use part(...), "
+                "Data(...) or Augment(...) of lineament.train.recipe"
+            )
 
 
 def _fitting(name: str, field_: "dataclasses.Field[Any]", value: Any, where: str) -> Any:

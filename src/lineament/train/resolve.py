@@ -55,7 +55,13 @@ def _called(names: Mapping[str, Any], name: str, where: str) -> Recipe:
         except Exception as error:  # whatever a user's own function raises
             raise RecipeInvalid(f"{name} cannot be run: {type(error).__name__}: {error}") from error
     if not isinstance(made, Recipe):
-        known = ", ".join(n for n, v in names.items() if callable(v) and not n.startswith("_"))
+        # What a file imports is no recipe of its own; those of the package are gathered from many files.
+        own = names.get("__name__")
+        known = ", ".join(
+            n
+            for n, v in names.items()
+            if callable(v) and not n.startswith("_") and own in (None, getattr(v, "__module__", None))
+        )
         raise RecipeInvalid(f"{where} no function {name!r} that returns a Recipe; there are: {known}")
     return made
 

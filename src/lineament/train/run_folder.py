@@ -12,6 +12,7 @@ from typing import BinaryIO
 from lineament.core.errors import CheckpointInvalid, OutputFailed
 from lineament.core.files import write_bytes
 from lineament.train.parallel import Processes
+from lineament.train.state import step_folders
 
 BEST = "best.json"
 
@@ -130,7 +131,7 @@ def clear(run: Path) -> None:
         OutputFailed: something cannot be removed.
     """
     try:
-        for folder in (*run.glob("step-*"), *run.glob(".step-*"), run / "tensorboard"):
+        for folder in (*step_folders(run), *run.glob(".step-*.partial"), run / "tensorboard"):
             if folder.is_dir():
                 shutil.rmtree(folder)
         for name in (BEST, "log.jsonl"):

@@ -90,12 +90,12 @@ def _poly(options: Options, steps_per_epoch: int, warmup: float) -> Shape:
 
 
 def _cosine(options: Options, steps_per_epoch: int, warmup: float) -> Shape:
-    last = _number(options.pop("last", 0.0), "schedule.last")
+    last = _number(options.pop("last", 0.0), "schedule.last", largest=1.0)
     return lambda step, total: last + (1.0 - last) * 0.5 * (1.0 + math.cos(math.pi * step / total))
 
 
 def _steps(options: Options, steps_per_epoch: int, warmup: float) -> Shape:
-    factor = _number(options.pop("factor", 0.1), "schedule.factor")
+    factor = _number(options.pop("factor", 0.1), "schedule.factor", largest=1.0)
     epochs = _list(options.pop("at_epochs", ""), "schedule.at_epochs")
     at = [e * steps_per_epoch for e in epochs] + _list(options.pop("at_steps", ""), "schedule.at_steps")
     # The published steps are counted from the start of the run.
@@ -110,9 +110,13 @@ KINDS: Mapping[str, Callable[[Options, int, float], Shape]] = {
 }
 
 
-def _number(value: Value, name: str) -> float:
+def _number(value: Value, name: str, *, largest: float = math.inf) -> float:
+    """The number, 0 to `largest`: below, a rate would turn round or grow."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise RecipeInvalid(f"{name} = {value!r} is not a number: set it to one")
+    if not 0.0 <= value <= largest:
+        upper = "" if largest == math.inf else f", at most {largest:g}"
+        raise RecipeInvalid(f"{name} = {value!r}: set it to 0 or more{upper}")
     return float(value)
 
 

@@ -185,12 +185,14 @@ class Restored:
     Attributes:
         step: steps that were made.
         skipped: of these, how many were skipped.
+        in_a_row: how many of the last ones were.
         window: sums since the last logged step.
         notes: what a person should know.
     """
 
     step: int = 0
     skipped: int = 0
+    in_a_row: int = 0
     window: Window = field(default_factory=Window)
     notes: tuple[str, ...] = ()
 
@@ -214,9 +216,16 @@ def restore(parts: Parts, recipe: Recipe, run: Path) -> Restored:
     counters = cast(dict[str, float], meta["counters"])
     if parts.scale.active:
         parts.scale.value, parts.scale.good = counters["loss_scale"], int(counters["good_steps"])
+    in_a_row = int(counters.get("in_a_row", 0))
+    if in_a_row and not parts.scale.active:
+        notes = [
+            *notes,
+            f"the last {in_a_row} steps before {folder.name} were skipped: if that goes on, remove this "
+            "checkpoint, and the run goes on from the one before",
+        ]
     was = cast(dict[str, Any], meta["recipe"])
     told = (f"going on from {folder.name}", *notes, *_differences(was, recipe.to_dict()))
-    return Restored(int(meta["step"]), int(counters["skipped"]), Window.of(counters), told)
+    return Restored(int(meta["step"]), int(counters["skipped"]), in_a_row, Window.of(counters), told)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any], place: str = "") -> list[str]:

@@ -70,16 +70,25 @@ class Snapshot:
     counters: Mapping[str, float]
 
 
+_FOLDER = re.compile(r"step-(\d{8,})")
+
+
 def folder_of(run: Path, step: int) -> Path:
     """Where the checkpoint of a step lies in the folder of a run."""
     return run / f"step-{step:08d}"
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Finished checkpoints of a run, oldest first."""
+    """Finished checkpoints of a run, oldest first; folders of other names are somebody's own."""
+    return [folder for folder in step_folders(run) if (folder / META).is_file()]
+
+
+def step_folders(run: Path) -> list[Path]:
+    """Folders of a run that are named as its checkpoints are, oldest first."""
     if not run.is_dir():
         return []
-    return sorted(p for p in run.glob("step-*") if (p / META).is_file())
+    found = ((_FOLDER.fullmatch(folder.name), folder) for folder in run.iterdir())
+    return [folder for _, folder in sorted((int(match[1]), folder) for match, folder in found if match)]
 
 
 def save_snapshot(run: Path, snapshot: Snapshot, processes: Processes) -> Path:
@@ -144,7 +153,7 @@ def _write_shard(folder: Path, snapshot: Snapshot, processes: Processes) -> None
 
 
 def _write_common(folder: Path, snapshot: Snapshot) -> None:
-    _write_tensors(folder / BACKBONE, _plain(snapshot.backbone.state_dict()))
+    _write_tensors(folder / BACKBONE, snapshot.backbone.state_dict())
     _write_tensors(folder / OPTIMISER, _optimiser_tensors(snapshot.backbone, snapshot.optimiser))
     _write_tensors(folder / HEAD, snapshot.shared)
     # ASCII, so that names of any bytes can be in it.
@@ -177,19 +186,10 @@ def _finish(partial: Path, final: Path, snapshot: Snapshot, world: int) -> None:
     partial.replace(final)
 
 
-def _plain(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what wrapping adds (DistributedDataParallel, torch.compile), so that all are equal."""
-    marks = ("module.", "_orig_mod.")
-    plain: dict[str, Tensor] = {}
-    for name, value in values.items():
-        plain[re.sub("|".join(re.escape(mark) for mark in marks), "", name)] = value
-    return plain
-
-
 def _optimiser_tensors(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Optimiser state by parameter name: `momentum_buffer/layer1.0.conv1.weight`."""
     tensors: dict[str, Tensor] = {}
-    for name, parameter in _plain(dict(network.named_parameters())).items():
+    for name, parameter in dict(network.named_parameters()).items():
         state = cast(dict[str, Any], optimiser.state.get(parameter, {}))
         for what, value in state.items():
             if isinstance(value, Tensor):
@@ -280,7 +280,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], where: str) -
     Raises:
         CheckpointInvalid: names or shapes differ; the message names the first difference.
     """
-    own = _plain(network.state_dict())
+    own = network.state_dict()
     for name in sorted(set(own) | set(weights)):
         if name not in weights or name not in own:
             side = "lacks" if name not in weights else "has, and the network has not,"
@@ -302,7 +302,7 @@ def restore_optimiser(network: nn.Module, optimiser: torch.optim.Optimizer, fold
         CheckpointInvalid: it is of another network, or of another optimiser.
     """
     known = {"SGD": {"momentum_buffer"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}[type(optimiser).__name__]
-    parameters = _plain(dict(network.named_parameters()))
+    parameters = dict(network.named_parameters())
     for key, value in read_tensors(folder / OPTIMISER).items():
         what, _, name = key.partition("/")
         parameter = parameters.get(name)

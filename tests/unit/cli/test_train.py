@@ -54,7 +54,7 @@ def test_json(train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert train("--json") == 0
     last = str(tmp_path / "run" / "step-00000002")
     assert json.loads(capsys.readouterr().out) == {
-        "checkpoint": last, "best": last, "step": 2, "finished": True
+        "checkpoint": last, "best": last, "step": 2, "finished": True, "skipped": 0
     }  # fmt: skip
 
 
@@ -146,3 +146,44 @@ def test_a_full_disk(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert [p.name for p in run.glob("*step-*")] == ["step-00000002"]
     assert main([*here, *options, "--set", "steps=4"]) == 0
     assert "going on from step-00000002" in capsys.readouterr().err
+
+
+RECIPE = """
+from pathlib import Path
+from lineament.train.recipe import Data, Recipe, part
+
+def recipe():
+    given = dict(
+        name="own", summary="", data=Data(path=Path("nowhere")), backbone=part("mobilefacenet"),
+        head=part("arcface"), optimiser=part("sgd", learning_rate=0.1), schedule=part("constant"),
+        batch=4, micro_batch=4, steps=1,
+    )
+    return Recipe(**{**given, %s})
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ("", 4, "nowhere"),
+        ("'batch': '16'", 3, "batch = '16' must be a whole number"),
+        ("'head': 'arcface'", 3, "head = 'arcface' must be a Part"),
+        ("'name': '../../evil'", 3, "name = '../../evil' cannot be the name of a folder"),
+        ("'name': ''", 3, "no name"),
+    ],
+)
+def test_a_recipe_file_of_the_wrong_types(tmp_path: Path, change: str, code: int, message: str) -> None:
+    """In a process of its own, where no type checker of the tests looks first."""
+    (tmp_path / "own.py").write_text(RECIPE % change, "utf-8")
+    command = [sys.executable, "-m", "lineament", "train", "own.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_list_of_recipes_cuts_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    from lineament.recipes import ALL
+
+    assert main(["train", "list"]) == 0
+    shown = capsys.readouterr().out.split()
+    assert {f"recipes.{name}" for name in ALL} <= set(shown)

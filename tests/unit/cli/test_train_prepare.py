@@ -325,7 +325,7 @@ def test_places_that_are_refused(people: Path, tmp_path: Path):
 
 def test_names_that_a_zip_cannot_hold(people: Path, tmp_path: Path):
     small = PIL.Image.open(people / "Ada/1.png").convert("RGB")
-    for person in ("Ada", "C:", "Bob\\Cy"):
+    for person in ("Ada", "C:", "Bob\\Cy", "D\u2028E"):
         (tmp_path / "photos" / person).mkdir(parents=True)
         small.save(tmp_path / "photos" / person / "1\\2.png")
         if person != "Ada":
@@ -339,6 +339,7 @@ def test_names_that_a_zip_cannot_hold(people: Path, tmp_path: Path):
         "Ada/1_2.jpg",
         "Person 66/1_2.jpg",
         "Person 67/1_2.jpg",
+        "Person 68/1_2.jpg",
     ]
 
 

@@ -100,6 +100,38 @@ def test_finetune_goes_on_from_a_run_with_other_people(
     assert state.read_classes(folder) == [f"Person {c}" for c in "EFGHI"]
 
 
+@pytest.mark.parametrize(
+    ("chosen", "batch"),
+    [
+        (["data.held_out=0.4"], 32),
+        (["data.held_out=0.4", "batch=8"], 8),
+        (["batch=24", "micro_batch=12"], 24),
+    ],
+)
+def test_finetune_fits_its_batch_to_who_is_left(
+    cleaned: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    chosen: list[str],
+    batch: int,
+) -> None:
+    """12 persons of 6 pictures: 72, of which 42 are left when a share of 0.4 is held out."""
+    data = people(tmp_path / "other.zip", 6, 12)
+    arguments = [
+        "train",
+        "finetune",
+        "--from",
+        str(cleaned[1] / "exclude_run"),
+        "--data",
+        str(data),
+        "--json",
+    ]
+    arguments += ["--device", "cpu", "-o", str(tmp_path / "run"), *settings("threads=1", "epochs=1", *chosen)]
+    assert main(arguments) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["checkpoint"])
+    assert state.recipe_of(state.read_meta(folder), folder).batch == batch
+
+
 def test_finetune_refuses_before_anything_is_written(
     cleaned: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,16 +108,19 @@ def test_planted_noise_is_found(noisy: tuple[Path, set[str]], trained: tuple[Rec
     found = suspects(backbone, centres, examples, recipe.data)
     assert found[0].name == "p00/cut.png"
     assert found[0].angle is None and "cannot be used" in found[0].reason
-    listed = {suspect.name for suspect in found[1:]}
-    assert len(wrong & listed) >= 0.75 * max(len(wrong), len(listed))
     angles = [suspect.angle for suspect in found[1:] if suspect.angle is not None]
     assert angles == sorted(angles, reverse=True)
     assert {suspect.person for suspect in found} <= set(examples.classes)
     far = suspects(backbone, centres, examples, recipe.data, angle=65.0, criterion="angle")
     assert all(s.angle is None or s.angle > 65.0 for s in far)
-    assert len(wrong & {s.name for s in far}) >= 0.9 * max(len(wrong), len(far) - 1)
-    everything = suspects(backbone, centres, examples, recipe.data, angle=0.0, threads=2)
+    # Which angle parts wrong from right follows the run: with four seeds and three settings, 65 degrees left
+    # out up to 6 of 19. The order does not: the 19 worst held 18 or 19 of the wrong ones in all twelve.
+    listed = {s.name for s in far if s.angle is not None}
+    assert len(wrong & listed) >= 0.9 * len(listed) and 2 * len(listed) >= len(wrong)
+    everything = suspects(backbone, centres, examples, recipe.data, angle=0.0, criterion="angle", threads=2)
     assert len(everything) == len(examples)
+    worst = [s.name for s in everything if s.angle is not None][: len(wrong)]
+    assert len(wrong & set(worst)) >= 0.9 * len(wrong)
     examples.close()
 
 

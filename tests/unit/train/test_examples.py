@@ -275,3 +275,11 @@ def test_numbered_persons_have_the_names_that_lie_beside_the_records(tmp_path: P
     (tmp_path / "r" / "classes.txt").write_text("Ada\n", "utf-8")
     with pytest.raises(DatasetInvalid, match="names 1 persons"):
         open_examples(Data(path=str(tmp_path / "r")))
+
+
+def test_a_name_may_hold_what_some_take_for_the_end_of_a_line(tmp_path: Path, jpeg: bytes) -> None:
+    names = ["x\u2028y", "z\x85", "last"]
+    write_recordio(tmp_path / "r", [[jpeg], [jpeg], [jpeg]])
+    (tmp_path / "r" / "classes.txt").write_text("\n".join(names) + "\n", "utf-8")
+    with closing(open_examples(Data(path=str(tmp_path / "r")))) as found:
+        assert found.classes == tuple(names)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lineament.core.errors import OutputFailed
-from lineament.train.log import Log, read_rows
+from lineament.train.log import Log, read_rows, reported
 
 
 def events(run: Path) -> list[Any]:
@@ -106,3 +106,12 @@ def points_at(descriptor: Path, file: Path) -> bool:
         return descriptor.resolve() == file.resolve()
     except OSError:
         return False
+
+
+def test_a_broken_picture_that_was_told_of_is_known_when_the_run_goes_on(tmp_path: Path) -> None:
+    assert reported(tmp_path, 0) == set()
+    log = Log(tmp_path, 0)
+    log.add(3, "broken", {"picture": "Ada/1.jpg: image_truncated"})
+    log.add(7, "broken", {"picture": "Bo/2.jpg: crop_size"})
+    log.close()
+    assert reported(tmp_path, 5) == {"Ada/1.jpg: image_truncated"}

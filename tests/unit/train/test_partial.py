@@ -372,3 +372,30 @@ def test_under_autocast_only_the_product_is_coarse(kind: str, lower: torch.dtype
         gradients[1], gradients[0], rtol=0.05, atol=0.02 * gradients[0].abs().max().item()
     )
     assert not torch.equal(coarse.own, plain.own)
+
+
+@pytest.mark.parametrize("lower", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "chosen", [part("sphereface"), part("arcface"), part("combined", m1=1.35, m2=0.0, m3=0.0)]
+)
+def test_gradients_are_finite_at_the_poles_in_half_precision(chosen: Part, lower: torch.dtype) -> None:
+    """Cosines come from autocast's type, which tells apart fewer angles: so far a margin may steepen."""
+    for seed in range(8):
+        torch.manual_seed(seed)
+        centres = PartialFC(heads.build(chosen), 8, 16)
+        centres.optimise(part("sgd", momentum=0.9))
+        label = torch.tensor([0, 1])
+        own = centres.weight[label, 0]
+        embedding = torch.stack([own[0], -own[1]]).mul(30.0).requires_grad_()
+        centres.begin(label, seed)
+        with torch.autocast("cpu", lower):
+            result = centres(embedding, label)
+        result.loss.backward()
+        assert torch.isfinite(result.loss) and torch.isfinite(embedding.grad).all()
+        assert centres.gradients_finite()
+
+
+@pytest.mark.parametrize("kind", sorted(heads.KINDS))
+def test_running_values_of_a_head_are_where_the_centres_are(kind: str) -> None:
+    centres = PartialFC(heads.build(part(kind)), 4, 8, device="meta")
+    assert {buffer.device.type for buffer in centres.buffers()} == {"meta"}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lineament.core.errors import RecipeInvalid
-from lineament.train.recipe import part
+from lineament.train.recipe import Part, part
 from lineament.train.schedule import build
 
 
@@ -75,3 +75,12 @@ def test_what_cannot_be(kind: str, options: dict[str, object], message: str) -> 
 def test_a_rate_is_above_zero(base: float) -> None:
     with pytest.raises(RecipeInvalid, match=r"optimiser\.learning_rate"):
         rates("constant", base=base)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [("poly", "power", -1.0), ("cosine", "last", -0.1), ("cosine", "last", 1.5), ("steps", "factor", 2.0)],
+)
+def test_a_rate_never_grows_after_its_warm_up(kind: str, option: str, value: float) -> None:
+    with pytest.raises(RecipeInvalid, match=f"schedule.{option}"):
+        build(Part(kind, {option: value}), 0.1, 100, 10)

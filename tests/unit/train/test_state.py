@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lineament.core.errors import CheckpointInvalid, OutputFailed
 from lineament.train import state
 from lineament.train.parallel import Processes
 from lineament.train.recipe import Recipe
+from lineament.train.run_folder import clear
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -81,19 +83,22 @@ def test_what_was_saved_is_read(snapshot: Callable[..., Any], tmp_path: Path, ki
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_names_are_those_of_the_network_alone(snapshot: Callable[..., Any], tmp_path: Path) -> None:
-    """Wrapping (DistributedDataParallel, torch.compile) adds to them."""
+def test_a_copy_beside_the_checkpoints_is_somebody_s_own(
+    snapshot: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = state.save_snapshot(tmp_path, snapshot(), ALONE)
+    for name in ("step-keepme", "step-00000099.copy", "step-99"):
+        shutil.copytree(folder, tmp_path / name)
+    assert state.checkpoints(tmp_path) == [folder]
+    state.prune(tmp_path, 1, None)
+    clear(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000099.copy", "step-99", "step-keepme"]
 
-    class Wrapper(nn.Module):
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.module = inner
 
-    plain = snapshot()
-    folder = state.save_snapshot(tmp_path, plain, ALONE)
-    wrapped = Wrapper(Net())
-    state.restore_backbone(wrapped, folder)
-    assert torch.equal(wrapped.module.body[0].weight, plain.backbone.body[0].weight)  # type: ignore[union-attr,index]  (Net)
+def test_checkpoints_are_in_the_order_of_their_steps(snapshot: Callable[..., Any], tmp_path: Path) -> None:
+    for step in (5, 100_000_000):
+        state.save_snapshot(tmp_path, replace(snapshot(), step=step), ALONE)
+    assert [p.name for p in state.checkpoints(tmp_path)] == ["step-00000005", "step-100000000"]
 
 
 def test_a_checkpoint_replaces_one_of_the_same_step(snapshot: Callable[..., Any], tmp_path: Path) -> None:

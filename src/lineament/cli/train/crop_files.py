@@ -26,7 +26,7 @@ RECORD_FILES: Final = frozenset({"train.rec", "train.idx", "property", CLASSES})
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _ORDINARY_FILE: Final = 0o100644 << 16
 _UNIX: Final = 3
-_UNFIT: Final = re.compile(r"[\\/\x00-\x1f\x7f\ud800-\udfff]")
+_UNFIT: Final = re.compile(r"[\\/\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

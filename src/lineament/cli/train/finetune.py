@@ -72,15 +72,24 @@ def _recipe(weights: Any, data: Path | None, settings: tuple[str, ...]) -> Any:
         "channels_last": known.channels_last if known else True,
     }
     own = Data(path="" if data is None else str(data), size=known.data.size if known else Data().size)
-    draft = with_settings(finetune_recipe(own, weights.backbone, **about), settings)
+    what = tuple(setting for setting in settings if setting.lstrip().startswith("data."))
+    draft = with_settings(finetune_recipe(own, weights.backbone, **about), what)
     with closing(open_examples(draft.data)) as examples:
         require_crops(examples, draft.data)
         pictures, persons = len(examples), len(examples.classes)
-    asked = any(setting.partition("=")[0].strip() == "data.held_out" for setting in settings)
+    held_out, batch = _asked("data.held_out", settings), _asked("batch", settings)
     return finetune_recipe(
         replace(own, held_out=draft.data.held_out),
         weights.backbone,
         pictures=pictures,
-        persons=0 if asked else persons,
+        persons=persons if held_out is None else 0,
+        # All at once, unless micro_batch is set too; a batch that is no number is refused when it is set.
+        batch=int(batch) if batch is not None and batch.isdecimal() and int(batch) else None,
         **about,
     )
+
+
+def _asked(name: str, settings: tuple[str, ...]) -> str | None:
+    """What a setting was given, the last time; None when it was not."""
+    pairs = [setting.partition("=") for setting in settings]
+    return next((value.strip() for key, _, value in reversed(pairs) if key.strip() == name), None)

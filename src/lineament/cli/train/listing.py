@@ -18,7 +18,11 @@ def list_command(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("recipe", "what it is", "published", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # A name that is cut short cannot be copied.
+    table.add_column("recipe", no_wrap=True, min_width=max(map(len, made)))
+    table.add_column("what it is")
+    table.add_column("published")
     for name, recipe in made.items():
         figures = "; ".join(f"{k} {v}" for k, v in recipe.expected.items())
         table.add_row(name, recipe.summary, figures)

@@ -9,6 +9,7 @@ import click
 
 from lineament.cli.exits import DONE, INTERRUPTED
 from lineament.cli.options import PHOTO
+from lineament.core.errors import RecipeInvalid
 
 
 def run_options(command: Any) -> Any:
@@ -78,6 +79,8 @@ def go(
     if data is not None:
         recipe = replace(recipe, data=replace(recipe.data, path=str(data)))
     recipe = with_settings(recipe, settings)
+    if not recipe.name:
+        raise RecipeInvalid("the recipe has no name, which its folder is called by: set name")
     folder = out or Path("runs") / recipe.name
     with watching(as_json) as watch:
         outcome = train(recipe, folder, watch, device=device, start=start, restart=restart)
@@ -89,6 +92,7 @@ def go(
                     "best": str(outcome.best),
                     "step": outcome.step,
                     "finished": outcome.finished,
+                    "skipped": outcome.skipped,
                 }
             )
         )

@@ -81,7 +81,8 @@ class Watcher:
         """The end, and what to do next."""
         if not self.talks:
             return
-        click.echo(f"{readable(outcome.best)}: trained for {outcome.step:,} steps")
+        skipped = f", {outcome.skipped:,} of them skipped" if outcome.skipped else ""
+        click.echo(f"{readable(outcome.best)}: trained for {outcome.step:,} steps{skipped}")
         click.echo(f"next: lineament export {readable(outcome.best)} -o my-pack")
 
     def answer(self, text: str) -> None:
