@@ -3,7 +3,7 @@
     recipe → parts (setup.py) → (read, forward, loss, backward, update)* → checkpoint (state.py)
 
 One step is `batch` pictures in micro-batches, whoever calculates them: gradients add up over micro-batches
-and are averaged over processes, so that a run gives the same curve on one process and on eight.
+and are averaged over processes, so that one process and eight calculate the same, up to rounding.
 """
 
 from contextlib import AbstractContextManager, closing, nullcontext

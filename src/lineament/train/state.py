@@ -10,7 +10,7 @@ processes.
       centres-00000-of-00002.safetensors   class centres and their optimiser's state, classes [first, last)
 
 Nothing random is in it: data order, changes to pictures, sampled classes and dropout are functions of the
-seed and the step. So a run may go on with another number of processes, and gives the same curve.
+seed and the step. So a run may go on with another number of processes, which calculate the same.
 """
 
 import contextlib
