@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Before torch is loaded. Two test processes of two threads each would fight over two processors; and a sum by
+# two threads has another order, whose rounding training makes grow: curves are compared at one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
