@@ -1,6 +1,7 @@
 """OpenVINO behind the seam (extra `openvino`): faster on Intel and AMD processors, bf16 and int8."""
 
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,23 @@ import numpy as np
 from lineament.core.errors import InvalidArgument, PackBroken, RuntimeUnavailable
 from lineament.runtime.options import processors
 from lineament.runtime.session import Session
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's entry, one for the life of the process.
+
+    Its CPU plugin gives the thread that first compiles a network an alternate stack for signals, and frees that
+    memory with the last `Core`, on whichever thread that happens. The next signal to the first thread, a
+    Ctrl-C for example, would then be a segmentation fault.
+    """
+    try:
+        import openvino as ov
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            'OpenVINO is not installed: pip install "lineament[openvino]", or use the engine onnxruntime'
+        ) from error
+    return ov.Core()
 
 
 class OpenVinoSession(Session):
@@ -23,18 +41,12 @@ class OpenVinoSession(Session):
     """
 
     def _load(self) -> Any:
-        try:
-            import openvino as ov
-        except ImportError as error:
-            raise RuntimeUnavailable(
-                'OpenVINO is not installed: pip install "lineament[openvino]", or use the engine onnxruntime'
-            ) from error
+        core = _core()
         if self.options.providers != ("CPUExecutionProvider",):
             raise RuntimeUnavailable(
                 f"the openvino engine runs on the processor, not on {self.options.providers[0]}: "
                 "use the engine onnxruntime for that provider"
             )
-        core = ov.Core()
         self._require_precision(core)
         try:
             model = core.read_model(self._model())

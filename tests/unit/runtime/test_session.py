@@ -184,6 +184,30 @@ class TestOpenVino:
         assert done.returncode == 6, done.stderr
         assert 'pip install "lineament[openvino]"' in done.stderr
 
+    def test_a_signal_after_it_was_used_is_handled(self, network: Network):
+        """OpenVINO's alternate stack for signals must not be freed while the thread has it."""
+        pytest.importorskip("openvino")
+        code = (
+            "import gc, os, signal, sys, threading\n"
+            "from pathlib import Path\n"
+            "import numpy as np\n"
+            "from lineament.runtime.options import RuntimeOptions\n"
+            "from lineament.runtime.session import Network, open_session\n"
+            "told = []\n"
+            "signal.signal(signal.SIGINT, lambda *_: told.append(1))\n"
+            "options = RuntimeOptions(engine='openvino', threads=1)\n"
+            "sessions = [open_session(Network(Path(sys.argv[1])), options)]\n"
+            "sessions[0].device\n"
+            "thread = threading.Thread(target=lambda: (sessions.clear(), gc.collect()))\n"
+            "thread.start(); thread.join()\n"
+            "os.kill(os.getpid(), signal.SIGINT)\n"
+            "sys.exit(0 if told else 3)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(network.path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
     def test_it_agrees_with_onnxruntime(self, network: Network):
         pytest.importorskip("openvino")
         session = open_session(network, RuntimeOptions(engine="openvino", threads=1))
@@ -223,7 +247,7 @@ class TestOpenVino:
             def get_property(self, *_: object) -> list[str]:
                 return ["FP32", "INT8"]
 
-        monkeypatch.setattr(openvino, "Core", OldProcessor)
+        monkeypatch.setattr("lineament.runtime.openvino._core", OldProcessor)
         options = RuntimeOptions("openvino", precision="bf16", allow_fallback=allow_fallback)
         with pytest.raises(RuntimeUnavailable, match=r"no bf16 arithmetic \(it has FP32, INT8\)"):
             open_session(network, options).open()
