@@ -23,6 +23,8 @@ from lineament.datasets.scores import read_scores
 from lineament.evaluate.calibrate import REPLICATES, SEED, Origin, calibrate_search
 from lineament.evaluate.calibrate import calibrate as measure
 from lineament.metrics.scores import Scores
+from lineament.packs.card import CARD_NAME
+from lineament.packs.measured import put_thresholds, read_card
 
 RATE = Finite(min=0.0, max=1.0, min_open=True, max_open=True)
 
@@ -34,6 +36,13 @@ RATE = Finite(min=0.0, max=1.0, min_open=True, max_open=True)
 )
 @click.option("--gallery-size", type=click.IntRange(min=1), help="With --fpir: references in the gallery.")
 @click.option("--images", type=PHOTO, help="Folder or zip with a subfolder of pictures per person.")
+@click.option(
+    "--up",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How far above a picture the folder named after the person is: 2 for NAME/frontal/1.jpg.",
+)
 @click.option("--scores", "scores_file", type=PHOTO, help="Table of similarities instead: CSV or Parquet.")
 @click.option("--exclude", type=PHOTO, help="Pictures to leave out: known label errors, one a line.")
 @click.option(
@@ -41,6 +50,11 @@ RATE = Finite(min=0.0, max=1.0, min_open=True, max_open=True)
 )
 @click.option("--name", help="Name of the data, for the card.")
 @click.option("-o", "--output", type=PHOTO, help="Card to write, for --threshold-card.")
+@click.option(
+    "--into-pack",
+    is_flag=True,
+    help="Keep it in the card of the pack, whose folder is given with --model; `compare` then uses it.",
+)
 @click.option("--replicates", type=click.IntRange(min=0), default=REPLICATES, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=SEED, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The cards on standard output.")
@@ -53,6 +67,7 @@ def calibrate(
     images: Path | None,
     scores_file: Path | None,
     output: Path | None,
+    into_pack: bool,
     as_json: bool,
     **values: Any,
 ) -> int:
@@ -73,24 +88,43 @@ def calibrate(
         raise InvalidArgument("a search threshold needs both --fpir and --gallery-size")
     if (images is None) == (scores_file is None):
         raise InvalidArgument("say what to measure on: --images with people, or --scores with similarities")
+    folder = _own_pack(values["model"], scores_file) if into_pack else None
     if scores_file is not None:
         if fpir is not None:
             raise InvalidArgument("a search threshold needs --images: a table of pairs holds no searches")
         cards = _of_scores(scores_file, fmr, values)
     else:
         cards = _of_images(images or Path(), fmr, fpir, gallery_size, values)
+    _keep(cards, output, folder, as_json)
+    return 0
+
+
+def _keep(cards: list[Threshold], output: Path | None, folder: Path | None, as_json: bool) -> None:
+    """Into files, and onto the screen."""
     records = [card.to_dict() for card in cards]
     text = json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False)
     if output is not None:
         write_bytes(output, (text + "\n").encode())
+    if folder is not None:
+        put_thresholds(folder, cards)
     if as_json:
         click.echo(text)
-        return 0
+        return
     for card in cards:
         _show(card)
     if output is not None:
         click.echo(f"wrote {output}")
-    return 0
+    if folder is not None:
+        click.echo(f"kept in {folder / CARD_NAME}")
+
+
+def _own_pack(model: str | None, scores_file: Path | None) -> Path:
+    """Folder of the pack whose card is to be changed, before any time is spent on measuring."""
+    if scores_file is not None or model is None:
+        raise InvalidArgument("--into-pack is for what --model FOLDER makes of --images: give both")
+    folder = Path(model).expanduser()
+    read_card(folder)
+    return folder
 
 
 def _of_images(
@@ -99,11 +133,11 @@ def _of_images(
     exclude, name, kept = values.pop("exclude"), values.pop("name"), values.pop("templates")
     if values.pop("model_digest") is not None:
         raise InvalidArgument("--model-digest belongs to --scores: here the model is known")
-    replicates, seed = values.pop("replicates"), values.pop("seed")
+    replicates, seed, up = values.pop("replicates"), values.pop("seed"), values.pop("up")
     exclusions = {} if exclude is None else read_exclusions(exclude)
     source = make_source(values, aligned=False)
     with closing(open_pictures(images)) as pictures:
-        labelled = read_labelled(pictures, exclude=tuple(exclusions))
+        labelled = read_labelled(pictures, exclude=tuple(exclusions), up=up)
         with made_templates(source, pictures, labelled.samples, kept, None) as table:
             people = people_of(labelled, table)
             origin = _origin(source, people, name or images.stem, len(exclusions))

@@ -34,6 +34,19 @@
     │   ├── CheckpointInvalid        a checkpoint that is missing, damaged, or of another network
     │   ├── TrainingDiverged         losses or gradients that are not finite, step after step
     │   └── ExportFailed             an exported network that does not answer as the trained one
+    ├── GalleryError                 a gallery cannot do what was asked
+    │   ├── CollectionNotFound       no collection of that name
+    │   ├── CollectionExists         a collection of that name is there already
+    │   ├── SubjectNotFound          no subject of that id, or none any more
+    │   ├── SubjectExists            a subject of that id is there already
+    │   ├── GalleryBroken            a damaged database, a record that was changed, an index beyond reading
+    │   ├── GalleryLocked            another process holds the gallery for too long
+    │   ├── GalleryVersion           a database that another version of this package wrote
+    │   ├── KeyUnavailable           templates are sealed, and the key is missing or another one
+    │   ├── IdempotencyConflict      a key of a request was used before, for another request
+    │   ├── IndexUnavailable         an engine for searching is not installed or does not answer
+    │   ├── ApprovalMissing          an act that needs a second person has none yet
+    │   └── ConsentMissing           consent is asked for and there is none, or it was taken back
     ├── InvalidArgument              a parameter outside what it may be
     └── OutputFailed                 a result could not be written
 
@@ -253,6 +266,84 @@ class ExportFailed(TrainingError):
     """The exported network does not answer as the trained one, or cannot be exported at all."""
 
     reason = "export_failed"
+
+
+class GalleryError(LineamentError):
+    """A gallery cannot do what was asked."""
+
+    reason = "gallery_error"
+
+
+class CollectionNotFound(GalleryError):
+    """There is no collection of that name."""
+
+    reason = "collection_not_found"
+
+
+class CollectionExists(GalleryError):
+    """A collection of that name is there already."""
+
+    reason = "collection_exists"
+
+
+class SubjectNotFound(GalleryError):
+    """The collection has no subject of that id, or has none any more."""
+
+    reason = "subject_not_found"
+
+
+class SubjectExists(GalleryError):
+    """The collection has a subject of that id already."""
+
+    reason = "subject_exists"
+
+
+class GalleryBroken(GalleryError):
+    """The database is damaged, a record was changed behind our back, or an index cannot be read."""
+
+    reason = "gallery_broken"
+
+
+class GalleryLocked(GalleryError):
+    """Another process holds the gallery, and did not let go in time."""
+
+    reason = "gallery_locked"
+
+
+class GalleryVersion(GalleryError):
+    """Another version of this package wrote the database."""
+
+    reason = "gallery_version"
+
+
+class KeyUnavailable(GalleryError):
+    """Templates are sealed, and the key is missing or is another one."""
+
+    reason = "key_unavailable"
+
+
+class IdempotencyConflict(GalleryError):
+    """The key of a request was used before, for a request of other content."""
+
+    reason = "idempotency_conflict"
+
+
+class IndexUnavailable(GalleryError):
+    """The engine that searches is not installed, or does not answer."""
+
+    reason = "index_unavailable"
+
+
+class ApprovalMissing(GalleryError):
+    """An act that needs a second person has none yet."""
+
+    reason = "approval_missing"
+
+
+class ConsentMissing(GalleryError):
+    """The collection asks for consent, and the subject has given none or has taken it back."""
+
+    reason = "consent_missing"
 
 
 class InvalidArgument(LineamentError, ValueError):

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
 from lineament.core.crop import Crops
-from lineament.core.faces import Attributes, Faces
+from lineament.core.errors import LineamentError
+from lineament.core.faces import Attributes, Face, Faces
 from lineament.core.template import ModelId, Template, Templates
+from lineament.core.threshold import Threshold
+from lineament.core.verdict import Reason
 
 
 @runtime_checkable
@@ -96,4 +99,68 @@ class Acquirer(Protocol):
 
     def acquire_many(self, sources: Iterable[bytes]) -> Iterator[Acquired]:
         """One result per picture, in order; a picture that gives no template has a reason instead."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """What one picture offers to a gallery.
+
+    Attributes:
+        source: where it came from, for people.
+        digest: hex SHA-256 of the picture's content, for telling that it was seen before.
+        face: the face that the policy chose and the quality gate let through, or None.
+        crop: the aligned crop of `face`, uint8 (side, side, 3) RGB, or None.
+        faces: all faces of the picture, best first.
+        reasons: why a face was not used, and what else is worth knowing; the decisive one first.
+        error: why the picture could not be used at all, or None.
+    """
+
+    source: str
+    digest: str = ""
+    face: Face | None = None
+    crop: UInt8[np.ndarray, "side side 3"] | None = None
+    faces: Faces = field(default_factory=Faces.none)
+    reasons: tuple[Reason, ...] = ()
+    error: LineamentError | None = None
+
+
+@runtime_checkable
+class Capturer(Protocol):
+    """Turns pictures into what a gallery enrols and searches with, whoever finds the face."""
+
+    @property
+    def model(self) -> ModelId:
+        """Identity of everything that shapes a template."""
+        ...
+
+    @property
+    def alignment(self) -> str:
+        """Name of the alignment of crops, for example `arcface-112`."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a template."""
+        ...
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """What was measured, for this model among others."""
+        ...
+
+    def capture_many(
+        self, sources: Iterable[Any], *, policy: str = "exactly_one", gate: bool = True
+    ) -> Iterator[Captured]:
+        """One result per picture, in order.
+
+        Args:
+            sources: paths, bytes, file objects, PIL images, arrays.
+            policy: which face of a picture is meant; see `lineament.pipeline.policy`.
+            gate: whether a face that fails the quality gate is refused, or only has that among its reasons.
+        """
+        ...
+
+    def embed_aligned(self, crops: UInt8[np.ndarray, "n side side 3"]) -> Templates:
+        """Templates of crops that are aligned already."""
         ...

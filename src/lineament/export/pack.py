@@ -23,6 +23,7 @@ from lineament.export.weights import keep_weights
 from lineament.packs.card import CARD_NAME, Licence, ModelCard, PackCard, sha256_of
 from lineament.packs.catalogue import DEFAULT_NAMES
 from lineament.packs.integrity import verify_folder
+from lineament.packs.measured import UNMEASURED
 from lineament.packs.resolve import open_pack
 from lineament.packs.store import Store, check_name, write_durably
 from lineament.runtime.options import RuntimeOptions
@@ -37,10 +38,6 @@ NO_DETECTOR = "none"
 UNSTATED_DATA = (
     "The terms of the pictures this network was trained on decide what it may be used for, and nobody has "
     "stated them here."
-)
-UNMEASURED = (
-    "No threshold has been measured for this network, and those of other networks do not fit it: measure one "
-    "with `lineament calibrate`."
 )
 
 

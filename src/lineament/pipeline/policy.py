@@ -22,10 +22,11 @@ POLICIES: tuple[FacePolicy, ...] = ("exactly_one", "largest", "most_central")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """The face that a policy chose, or None, and why."""
+    """The face that a policy chose, or None, and why; `index` is its place among the faces, or −1."""
 
     face: Face | None
     reasons: tuple[Reason, ...]
+    index: int = -1
 
 
 def choose(
@@ -63,14 +64,16 @@ def choose(
         if blocking:
             return Choice(None, tuple(reasons))
     rule = "largest" if policy == "largest" else "central"
-    face = faces[int(rank(faces.boxes, faces.scores, rule, size)[0])]
+    index = int(rank(faces.boxes, faces.scores, rule, size)[0])
+    face = faces[index]
     if face.template is None:
         return Choice(None, (*reasons, _unaligned(face, side)))
     if limits is not None and face.quality is not None:
         found = problems(face.quality, face.template.norm, limits)
         reasons += [Reason(p.code, p.message, side, p.blocking) for p in found]
     blocked = any(r.blocking for r in reasons)
-    return Choice(None if blocked else face, tuple(sorted(reasons, key=lambda r: not r.blocking)))
+    ordered = tuple(sorted(reasons, key=lambda r: not r.blocking))
+    return Choice(None, ordered) if blocked else Choice(face, ordered, index)
 
 
 def _unaligned(face: Face, side: str) -> Reason:

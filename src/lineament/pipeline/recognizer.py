@@ -5,6 +5,7 @@ picture, and one whose networks use one thread each, for many pictures side by s
 finishes a folder about twice as fast. Each set is opened when it is first needed.
 """
 
+import hashlib
 import math
 import os
 import threading
@@ -19,20 +20,21 @@ from lineament.core.crop import Crops
 from lineament.core.errors import InvalidArgument
 from lineament.core.faces import Attributes, Faces, rescaled
 from lineament.core.image import Image
+from lineament.core.ports import Captured
 from lineament.core.template import ModelId, Templates
 from lineament.core.threshold import Threshold
-from lineament.core.verdict import Verdict
+from lineament.core.verdict import Reason, Verdict
 from lineament.packs.card import Pack
 from lineament.packs.resolve import open_pack
 from lineament.packs.store import Store
 from lineament.pipeline.batch import Result, in_order
 from lineament.pipeline.compare import Side, decide, find_threshold
 from lineament.pipeline.parts import Parts, PartSettings, build
-from lineament.pipeline.policy import FacePolicy, choose
+from lineament.pipeline.policy import POLICIES, FacePolicy, choose
 from lineament.runtime.options import RuntimeOptions
 from lineament.vision.align import align, alignable, motions_to, scale_of, template
 from lineament.vision.decode import Limits, Picture, open_picture
-from lineament.vision.quality import QualityLimits, measure
+from lineament.vision.quality import QualityLimits, measure, problems
 
 # A picture is decoded so that its longer side keeps at least twice the detector's 640 pixels: detection then
 # sees the same picture as from full size. Very large ones keep one and a half times: a quarter of a JPEG of
@@ -143,6 +145,12 @@ class Recognizer:
         """Name of the alignment of crops, for example `arcface-112`."""
         return self.parts().embedder.alignment
 
+    @property
+    def dimension(self) -> int:
+        """Length of a template; 0 for a pack without a recognition network."""
+        card = self.pack.card.model("recognition")
+        return 0 if card is None else card.dimension
+
     def detect(self, source: Any, **reading: Any) -> Faces:
         """Faces of one picture without templates; arguments as for `analyze`."""
         image = for_detection(open_picture(source, limits=self.limits, **reading))
@@ -247,6 +255,23 @@ class Recognizer:
         sides = (self._side(first, policy, "a"), self._side(second, policy, "b"))
         return decide(*sides, boundary, self.model, self.parts().detector.name, policy)
 
+    def capture_many(
+        self,
+        sources: Iterable[Any],
+        *,
+        policy: str = "exactly_one",
+        gate: bool = True,
+        workers: int | None = None,
+    ) -> Iterator[Captured]:
+        """What each picture offers to a gallery, in order; see `lineament.core.ports.Capturer`."""
+        if policy not in POLICIES:
+            raise InvalidArgument(f"no face policy is called {policy!r}: use one of {', '.join(POLICIES)}")
+        for result in self.analyze_many(sources, workers=workers):
+            if result.value is None:
+                yield Captured(result.source, error=result.error)
+            else:
+                yield _captured(result.source, result.value, policy, self.quality_limits, gate)
+
     def _side(self, analysis: Analysis, policy: FacePolicy, name: str) -> Side:
         choice = choose(analysis.faces, policy, analysis.picture.full_size, self.quality_limits, name)
         return Side(analysis.picture.source, len(analysis.faces), choice)
@@ -267,6 +292,28 @@ class Recognizer:
             attributes=_attributes(picture, faces, parts),
         )
         return Analysis(picture, described, crops)
+
+
+def _captured(
+    source: str, analysis: Analysis, policy: FacePolicy, limits: QualityLimits | None, gate: bool
+) -> Captured:
+    picture, faces = analysis.picture, analysis.faces
+    choice = choose(faces, policy, picture.full_size, limits if gate else None)
+    reasons, face = choice.reasons, choice.face
+    if not gate and limits is not None and face is not None and face.quality and face.template:
+        found = problems(face.quality, face.template.norm, limits)
+        reasons = (*reasons, *(Reason(p.code, p.message) for p in found))
+    crop = None
+    if choice.index >= 0 and analysis.crops is not None and faces.template_rows is not None:
+        crop = analysis.crops.pixels[int(faces.template_rows[choice.index])]
+    return Captured(source, _digest(picture), face, crop, faces, reasons)
+
+
+def _digest(picture: Picture) -> str:
+    if picture.sha256:
+        return picture.sha256
+    pixels = picture.decode().pixels
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _check_workers(workers: object) -> None:

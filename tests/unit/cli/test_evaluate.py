@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +12,11 @@ import pytest
 from PIL import Image as PillowImage
 
 from lineament.cli import main
+from lineament.core.errors import InvalidArgument
+from lineament.core.template import ModelId
+from lineament.packs.card import CARD_NAME, PackCard
+from lineament.packs.measured import UNMEASURED, put_thresholds
+from lineament.packs.resolve import open_pack
 
 PEOPLE, EACH = 6, 3
 
@@ -162,6 +169,51 @@ def test_a_folder_of_people_calibrates_and_refuses(people: Path, capsys: pytest.
     assert main([*again, "--json"]) == 0
     deployed = json.loads(capsys.readouterr().out)["results"]["verification"]["deployed"]
     assert deployed["false_matches"] == said["false_matches"]
+
+
+def test_people_two_folders_up_calibrate(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flat, place = people.parent / "flat.json", people.parent / "deep"
+    source = ["calibrate", "--fmr", "0.2", "--crops", "aligned", "--replicates", "50", "--json"]
+    assert main([*source, "--images", str(people)]) == 0
+    flat_card = json.loads(capsys.readouterr().out)
+    for picture in sorted(people.glob("*/*.png")):
+        # As CFP lies: person/frontal/01.jpg, person/profile/01.jpg.
+        side = "profile" if picture.stem == "2" else "frontal"
+        target = place / picture.parent.name / side / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(picture.read_bytes())
+    assert main([*source, "--images", str(place), "--up", "2", "-o", str(flat)]) == 0
+    deep_card = json.loads(flat.read_text())
+    assert (deep_card["subjects"], deep_card["comparisons"]) == (PEOPLE, 135)
+    assert deep_card["value"] == flat_card["value"]
+    capsys.readouterr()
+    assert main([*source, "--images", str(place)]) == 2
+    assert "further up" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_threshold_goes_into_the_card_of_ones_own_pack(
+    people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = people.parent / "mine"
+    shutil.copytree(open_pack(None).folder, pack)
+    text = (pack / CARD_NAME).read_text("utf-8")
+    card = PackCard.from_json(text, "the card")
+    bare = replace(card, name="mine", notes=(UNMEASURED, "Another note."), thresholds=())
+    (pack / CARD_NAME).write_text(bare.to_json(), "utf-8")
+    call = ["calibrate", "--images", str(people), "--crops", "aligned", "--replicates", "50", "--into-pack"]
+    assert main([*call, "--fmr", "0.2", "--fmr", "0.5", "--model", str(pack)]) == 0
+    assert f"kept in {pack / CARD_NAME}" in capsys.readouterr().out
+    kept = open_pack(pack).card
+    assert [t.fmr for t in kept.thresholds] == [0.5, 0.2] and kept.notes == ("Another note.",)
+    # Another measurement for the same rate takes the place of the first.
+    assert main([*call, "--fmr", "0.2", "--name", "again", "--model", str(pack)]) == 0
+    rates = {t.fmr: t.dataset.partition(",")[0] for t in open_pack(pack).card.thresholds}
+    assert rates == {0.5: "people", 0.2: "again"} and len(open_pack(pack).card.thresholds) == 2
+    for model in ([], ["--model", "default"]):
+        assert main([*call, "--fmr", "0.2", *model]) != 0
+    foreign = replace(kept.thresholds[0], model=ModelId("mine/other", "0" * 64))
+    with pytest.raises(InvalidArgument, match="does not make"):
+        put_thresholds(pack, [foreign])
 
 
 def test_groups_and_searches_of_a_folder(people: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Policies on top of the pipeline: what a product decides, and what it leaves to people."""

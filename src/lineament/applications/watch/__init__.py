@@ -1,0 +1,1 @@
+"""Watching a video, a camera or a stream for the subjects of watchlists: one durable alert for each event."""

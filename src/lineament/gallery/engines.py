@@ -1,0 +1,42 @@
+"""Which index a gallery asks: one in this process's memory, or Milvus."""
+
+from typing import cast
+
+from lineament.core.errors import InvalidArgument
+from lineament.core.template import ModelId
+from lineament.gallery.port import VectorIndex
+
+
+def open_index(
+    engine: str | VectorIndex | None, collection_id: int, model: ModelId, dimension: int
+) -> VectorIndex:
+    """An index for one collection.
+
+    Args:
+        engine: None or `memory` for one in memory; `milvus+http://host:port` or `milvus-lite:///FILE`; or an
+            index that exists.
+        collection_id, model, dimension: of the collection.
+
+    Raises:
+        InvalidArgument: no such engine, or an index of another dimension.
+        IndexUnavailable: its package is not installed, or its server does not answer.
+    """
+    if engine is None or engine == "memory":
+        from lineament.gallery.choose import GrowingIndex
+
+        return GrowingIndex(dimension)
+    if not isinstance(engine, str):
+        ready = cast(VectorIndex, engine)
+        if ready.dimension != dimension:
+            raise InvalidArgument(
+                f"the index holds templates of {ready.dimension} numbers, not of {dimension}"
+            )
+        return ready
+    if engine.startswith(("milvus+http://", "milvus+https://", "milvus-lite:")):
+        from lineament.gallery.milvus import MilvusIndex
+
+        return MilvusIndex(engine, collection_id, model, dimension)
+    raise InvalidArgument(
+        f"no index engine is called {engine[:60]!r}: use memory, milvus+http://host:port or "
+        f"milvus-lite:///FILE"
+    )
