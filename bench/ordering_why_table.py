@@ -17,16 +17,15 @@ def rows_of(run: Path, kind: str) -> list[dict[str, Any]]:
 
 def main(out: Path) -> None:
     """Print one line per run; the accuracy is that of the last logged steps, on logits without margin."""
-    print(
-        f"{'run':26} {'steps':>5} {'trained on %':>12} {'own cosine':>10}  held out: TAR at FMR 1e-2 %, AUC"
-    )
+    print(f"{'run':26} steps  trained on, %  own cosine  held out: TAR at FMR 1e-2 in %, AUC")
     for run in sorted(out.glob("*/done")):
         step, held = rows_of(run.parent, "step")[-1], rows_of(run.parent, "validation")[-1]
+        right, own, tar = 100 * step["accuracy"], step["own_cosine"], 100 * held["tar"]
         low, high = 100 * held["tar_low"], 100 * held["tar_high"]
         print(
-            f"{run.parent.name:26} {step['step']:5}  {100 * step['accuracy']:13.1f} {step['own_cosine']:11.3f}"
-            f"  {100 * held['tar']:.1f} ({low:.1f} to {high:.1f}), {held['auc']:.4f};"
-            f" {held['mated']:,} mated and {held['nonmated']:,} non-mated comparisons"
+            f"{run.parent.name:26} {step['step']:5}  {right:13.1f}  {own:10.3f}  {tar:.1f} "
+            f"({low:.1f} to {high:.1f}), {held['auc']:.4f}; {held['mated']:,} mated and "
+            f"{held['nonmated']:,} non-mated comparisons"
         )
 
 

@@ -28,6 +28,12 @@ stand before or after arguments; `--` ends them.
 | `LINEAMENT_HOME` | folder of the model store, instead of the user's data folder |
 | `LINEAMENT_MIRROR` | address prefix for `models install NAME`, instead of the publisher's |
 | `LINEAMENT_DATA` | folder of training data that the recipes of lineament name |
+| `LINEAMENT_GALLERY` | database of galleries, instead of `gallery.db` in the user's data folder |
+| `LINEAMENT_ACTOR` | who acts, for the audit log; by default the user of the machine |
+| `LINEAMENT_PURPOSE` | why, for the audit log |
+| `LINEAMENT_KEY` | master key of sealed galleries (base64 of 32 bytes), with `--key env:LINEAMENT_KEY` |
+| `LINEAMENT_KEY_PREVIOUS` | older master keys, separated by commas, while the key is being changed |
+| `LINEAMENT_MILVUS_TOKEN` | `user:password` or key for Milvus |
 | `LINEAMENT_DEBUG` | when set, a fault of lineament itself shows its traceback |
 
 Proxies come from the usual variables (`HTTPS_PROXY` and its kin), or from `models install --proxy`.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+pytest_plugins = ["tests.servers"]
 
 
 @pytest.fixture(scope="session")

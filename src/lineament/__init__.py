@@ -6,7 +6,12 @@ r = ln.Recognizer()
 verdict = r.compare("a.jpg", "b.jpg", fmr=1e-4)
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from lineament.core import errors as errors
+from lineament.core.candidate import Candidate as Candidate
 from lineament.core.citation import citation as citation
 from lineament.core.crop import Crops as Crops
 from lineament.core.errors import LineamentError as LineamentError
@@ -30,3 +35,28 @@ from lineament.vision.decode import read_image as read_image
 from lineament.vision.quality import QualityLimits as QualityLimits
 
 __version__ = "0.1.0"
+
+if _TYPE_CHECKING:
+    from lineament.gallery.gallery import Gallery as Gallery
+    from lineament.gallery.watchlist import Watchlist as Watchlist
+
+# The database engine is loaded when a gallery is asked for, and is an extra.
+_LATER = {"Gallery": "lineament.gallery.gallery", "Watchlist": "lineament.gallery.watchlist"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'lineament' has no attribute {name!r}")
+    try:
+        module = _import_module(_LATER[name])
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in ("sqlalchemy", "cryptography"):
+            raise
+        raise errors.RuntimeUnavailable(
+            'galleries need the extra: pip install "lineament[gallery]"'
+        ) from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

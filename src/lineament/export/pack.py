@@ -30,7 +30,7 @@ from lineament.runtime.options import RuntimeOptions
 from lineament.runtime.session import Network, open_session
 from lineament.train.backbones.port import Backbone
 from lineament.train.embedder import digest_of
-from lineament.train.recipe import Recipe
+from lineament.train.recipe import Part, Recipe
 from lineament.vision.align import arcface
 
 MEAN, STD = 127.5, 127.5
@@ -291,7 +291,7 @@ def _card(
     return PackCard(
         name=wanted.name,
         summary=(
-            f"{recipe.backbone.kind} trained with {recipe.head.kind}: {what.dimension} numbers per face"
+            f"{recipe.backbone.kind} {_way(recipe.head)}: {what.dimension} numbers per face"
             + (", 8-bit." if wanted.int8 else ".")
         ),
         models=models,
@@ -302,3 +302,12 @@ def _card(
             f"{torch.__version__}"
         ),
     )
+
+
+def _way(head: Part) -> str:
+    """How a network came by what it knows; one that was taught says by whom."""
+    if head.kind != "distil":
+        return f"trained with {head.kind}"
+    teacher = head.options.get("teacher", "default")
+    whom = "the default pack (SFace)" if teacher in DEFAULT_NAMES else f"the pack {teacher}"
+    return f"distilled from {whom}"

@@ -1,19 +1,17 @@
 """Which index in memory suits a gallery: as many rows as it has, as long as its templates are.
 
-Under `LIMIT` rows every template is compared as it is. Beyond, codes are searched. Which ones follows a test of
-recall on real templates (bench/gallery_search.py, figures in LOG.md): RaBitQ's one bit a coordinate leaves out
-too much of short templates unless thousands of rows are ranked, while for long ones it ranks several times
+Up to `LIMIT` rows every template is compared as it is. Beyond, codes are searched. Which ones follows a test
+of recall on real templates (bench/gallery_search.py, figures in LOG.md): RaBitQ's one bit a coordinate leaves
+out too much of short templates unless thousands of rows are ranked, while for long ones it ranks several times
 faster than bytes do. Bytes are kept in both cases, and bound what can be missed.
 """
 
-import importlib.util
 import threading
-from typing import cast
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from lineament.core.errors import IndexUnavailable, InvalidArgument
+from lineament.core.errors import InvalidArgument
 from lineament.gallery.codes import CodesIndex
 from lineament.gallery.flat import FlatIndex
 from lineament.gallery.port import Hits, VectorIndex
@@ -119,10 +117,9 @@ class GrowingIndex:
     def clear(self) -> None:
         """Forget everything, and begin flat again."""
         with self._writing:
-            before, self._index = self._index, FlatIndex(self.dimension)
-            before.count()  # a closed index says so
-            if isinstance(before, CodesIndex):
-                before.retire()
+            self._index.clear()
+            if isinstance(self._index, CodesIndex):
+                self._index = FlatIndex(self.dimension)
 
     def close(self) -> None:
         """Let go of the memory; searches under way end undisturbed, or say it is closed."""

@@ -22,10 +22,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from lineament.core.errors import IndexUnavailable, InvalidArgument
 from lineament.gallery.flat import TOGETHER, FlatRows, Found, check_search, last_of_each, unit_rows
@@ -73,8 +74,8 @@ class CodesIndex:
 
     Args:
         dimension: length of a template.
-        kind: `bytes` always answers completely; `rabitq+bytes` too, and is faster for one probe at a time where
-            templates are long; `rabitq` takes the least memory.
+        kind: `bytes` always answers completely; `rabitq+bytes` too, and is faster for one probe at a time
+            where templates are long; `rabitq` takes the least memory.
         threads: that search at the same time, all searches together; None for all processors.
         fresh: newest rows kept as they are.
 
@@ -111,7 +112,7 @@ class CodesIndex:
         return sum(s.nbytes for s in state.segments) + state.fresh.buffer.nbytes
 
     def upsert(self, ids: Int64[np.ndarray, "n"], vectors: Float32[np.ndarray, "n d"], seq: int) -> None:
-        """Add or replace rows, see `VectorIndex.upsert`. Many at a time are encoded fastest (100,000 or so)."""
+        """Add or replace rows, see `VectorIndex.upsert`; fastest with 100,000 or so at a time."""
         ids, vectors = last_of_each(ids, unit_rows(vectors, self.dimension, "references"))
         with self._writing:
             state = self._now()
@@ -194,7 +195,7 @@ class CodesIndex:
         return Snapshot((), FlatRows.none(self.dimension), 0)
 
     def _now(self) -> Snapshot:
-        state = cast("Snapshot | None", self._state)
+        state = self._state
         if state is None:
             raise _closed()
         return state
@@ -237,7 +238,7 @@ class _Search:
             complete = self._ranked(jobs)
         return Found.join(self.found).hits(self.probes, self.k, self.floor, complete)
 
-    def _bars(self, more: Sequence[Found] = ()) -> np.ndarray:
+    def _bars(self, more: Sequence[Found] = ()) -> Float64[np.ndarray, "m"]:
         return Found.join([*self.found, *more]).least(self.probes, self.k, self.floor)
 
     def _job(self, segment: Segment) -> _Job | None:
@@ -262,7 +263,7 @@ class _Search:
         coarse = self.index.tasks(work.stretch, stretches)
         bars = self._bars([found for found, _, _ in coarse])
 
-        def scored(part: tuple[Found, Segment, Int64[np.ndarray, "n"]]) -> Found:
+        def scored(part: tuple[Found, Segment, Int64[np.ndarray, "r"]]) -> Found:
             found, segment, rows = part
             keep = found.scores.astype(np.float64) + found.error >= bars[found.probe]
             return segment.by_bytes(found.probe[keep], self.rotated, rows[keep])
@@ -275,11 +276,7 @@ class _Search:
         complete = np.ones(self.probes, np.bool_)
         for signs, k in self._plan(max(j.segment.size for j in jobs)):
             bars = self._bars(list(told.values()))
-
-            def best(job: _Job, k: int = k, signs: bool = signs, bars: np.ndarray = bars):
-                return job.segment.best(self.rotated[job.probes], k, bars[job.probes], job.scope, signs)
-
-            answers = self.index.tasks(best, jobs)
+            answers = self.index.tasks(partial(self._best, k=k, signs=signs, bars=bars), jobs)
             for job, (found, _) in zip(jobs, answers, strict=True):
                 found = Found(job.probes[found.probe], found.ids, found.scores, found.error)
                 before = told.get(id(job.segment), Found.join([]))
@@ -297,11 +294,16 @@ class _Search:
         self.found += told.values()
         return complete
 
+    def _best(
+        self, job: _Job, k: int, signs: bool, bars: Float64[np.ndarray, "m"]
+    ) -> tuple[Found, Float64[np.ndarray, "p"]]:
+        return job.segment.best(self.rotated[job.probes], k, bars[job.probes], job.scope, signs)
+
     def _plan(self, size: int) -> Iterator[tuple[bool, int]]:
         """Which code ranks, and how many rows: more each time."""
         if self.codec.has_signs:
-            most = MOST if not self.codec.has_bytes else FEW
-            k = max(2 * self.k, 64)
+            # With bytes at hand twice is enough: many rows in rank order take longer than all rows by bytes.
+            k, most = max(2 * self.k, 64), 8 * self.k if self.codec.has_bytes else MOST
             yield True, k
             while k < min(most, size):
                 k *= 4

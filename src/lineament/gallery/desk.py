@@ -4,7 +4,7 @@
 import getpass
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from lineament.core.errors import InvalidArgument
 from lineament.core.ports import Capturer
@@ -20,6 +20,9 @@ from lineament.gallery.port import VectorIndex
 from lineament.gallery.truth import Truth
 from lineament.gallery.values import Settings
 from lineament.gallery.vault import Vault
+
+# Not `Self`: the type checker at run time, which decorates functions one by one, does not know whose.
+_Desk = TypeVar("_Desk", bound="Desk")
 
 
 def current_actor(name: str | None = None, purpose: str | None = None) -> Actor:
@@ -69,7 +72,7 @@ class Desk:
         self.follower = Follower(truth, here.id, chosen, self.vault.unseal)
 
     @classmethod
-    def open(cls, url: str, name: str, **options: Any) -> Self:
+    def open(cls: type[_Desk], url: str, name: str, **options: Any) -> _Desk:
         """Open a collection that exists.
 
         Args:
@@ -94,7 +97,7 @@ class Desk:
 
     @classmethod
     def create(
-        cls,
+        cls: type[_Desk],
         url: str,
         name: str,
         *,
@@ -104,7 +107,7 @@ class Desk:
         keys: KeySource | str | None = None,
         actor: Actor | None = None,
         **options: Any,
-    ) -> Self:
+    ) -> _Desk:
         """Make a collection for the recognizer's model, and the database where there is none, and open it.
 
         Args:
@@ -163,7 +166,7 @@ class Desk:
         self.follower.index.close()
         self.truth.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Desk) -> _Desk:
         return self
 
     def __exit__(self, *_: object) -> None:

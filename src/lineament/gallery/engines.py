@@ -1,7 +1,5 @@
 """Which index a gallery asks: one in this process's memory, or Milvus."""
 
-from typing import cast
-
 from lineament.core.errors import InvalidArgument
 from lineament.core.template import ModelId
 from lineament.gallery.port import VectorIndex
@@ -26,7 +24,7 @@ def open_index(
 
         return GrowingIndex(dimension)
     if not isinstance(engine, str):
-        ready = cast(VectorIndex, engine)
+        ready = engine
         if ready.dimension != dimension:
             raise InvalidArgument(
                 f"the index holds templates of {ready.dimension} numbers, not of {dimension}"

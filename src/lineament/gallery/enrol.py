@@ -17,14 +17,14 @@ from PIL import Image as PillowImage
 from sqlalchemy import Connection, insert, select
 
 from lineament.core.candidate import Candidate
-from lineament.core.errors import ConsentMissing, IdempotencyConflict
+from lineament.core.errors import ConsentMissing, IdempotencyConflict, InvalidArgument
 from lineament.core.ports import Captured
-from lineament.core.template import Template, require_same_model
+from lineament.core.template import Template
 from lineament.core.verdict import Reason
 from lineament.gallery import schema, subjects
 from lineament.gallery.audit import Actor, Audit
 from lineament.gallery.clock import now
-from lineament.gallery.find import exact
+from lineament.gallery.find import exact, unit_rows
 from lineament.gallery.truth import Truth, take
 from lineament.gallery.values import Collection, Enrolment, Item, Settings, Status
 from lineament.gallery.vault import Vault
@@ -170,6 +170,12 @@ def request_digest(vault: Vault, external_id: str, about: About, digests: Sequen
     return vault.digest(hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest())
 
 
+def check_key(key: str | None) -> None:
+    """Raise InvalidArgument for an idempotency key that cannot be stored."""
+    if key is not None and not (key.isprintable() and 1 <= len(key) <= 255):
+        raise InvalidArgument(f"an idempotency key has 1 to 255 printable characters, not {key[:80]!r}")
+
+
 def store(
     truth: Truth,
     audit: Audit,
@@ -244,9 +250,10 @@ def _norm(sample: Sample) -> float:
 
 
 def _ask_consent(collection: Collection, subject: Any, about: About, external_id: str) -> None:
-    if not collection.settings.ask_consent or about.consent:
+    if not collection.settings.ask_consent:
         return
-    if subject is None or not subject.consent or subject.consent.get("withdrawn"):
+    consent = about.consent or (None if subject is None else subject.consent)
+    if not consent or consent.get("withdrawn"):
         raise ConsentMissing(
             f"{collection.name!r} asks for consent, and {external_id!r} has given none: record it with the "
             'enrolment, as in --consent given=2026-11-25 or consent={"given": "2026-11-25"}'
@@ -281,7 +288,8 @@ def _reviews(connection: Connection, collection: Collection, items: Sequence[Ite
         if item.candidate is None:
             continue
         other = subjects.row_or_none(connection, collection, item.candidate.subject)
-        score = round(item.candidate.similarity, 4)
+        # As text: the log takes a long list of fractions for a template.
+        score = f"{item.candidate.similarity:.4f}"
         found.append({"looks_like": None if other is None else str(other.id), "similarity": score})
     return found
 
@@ -360,14 +368,11 @@ def with_vectors(samples: Sequence[Sample], collection: Collection, vault: Vault
     """Give each sample that has a template its vector as it is stored.
 
     Raises:
-        TemplateMismatch: a template of another model than the collection's.
+        TemplateMismatch, TemplateInvalid: a template that cannot be stored here.
     """
     usable = [s for s in samples if s.template is not None]
-    for sample in usable:
-        if sample.template is not None:
-            require_same_model(sample.template.model, collection.model)
     if usable:
-        raw = np.stack([s.template.vector for s in usable if s.template is not None])
+        raw = unit_rows([s.template for s in usable if s.template is not None], collection)
         for sample, vector in zip(usable, vault.turn(raw), strict=True):
             sample.vector = vector
     return [replace(s) if s.template is None else s for s in samples]

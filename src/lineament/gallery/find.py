@@ -2,19 +2,26 @@
 
 Every proposal is fetched from the truth (still there? whose? which vector?) and scored again exactly.
 Where fewer subjects come out than were asked for, because several references belong to one subject or were
-deleted since, more proposals are taken, until nothing under the floor can be missing.
+deleted since, more proposals are taken, until nothing at or over the floor can be missing.
+
+What was enrolled after the index had last looked is read from the outbox, in the transaction that looks the
+proposals up, and scored too. So an answer is that of one state of the truth, however many processes write
+meanwhile: of two subjects that are merged, a search finds the one or the other.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from lineament.core.candidate import Candidate
 from lineament.core.errors import TemplateInvalid
+from lineament.core.template import Template, require_same_model
 from lineament.gallery import schema
 from lineament.gallery.port import Hits, VectorIndex
 from lineament.gallery.truth import Truth, chunks
@@ -23,6 +30,9 @@ from lineament.gallery.vault import Vault
 
 PER_SUBJECT = 4
 """References proposed per subject wanted, at first."""
+
+TIE = 1e-6
+"""Cosine by which an index that adds up in float32 may rank two references the wrong way round."""
 
 MOST = 65_536
 """Proposals for one probe; a search that would need more says that it is not complete."""
@@ -36,7 +46,8 @@ class Query:
         probes: (m, d) unit rows, turned as stored.
         floor: cosine under which nothing is wanted.
         k: subjects wanted for each probe.
-        among: the only references to look at, in rising order; None for all.
+        where: what the metadata of subjects must say; empty for all.
+        among: the references of such subjects, in rising order, see `references_where`; None for all.
         without: subjects (row numbers) that are left out.
         valid: whether a subject row may be a candidate now, as on a watchlist; None for all.
     """
@@ -44,6 +55,7 @@ class Query:
     probes: Float32[np.ndarray, "m d"]
     floor: float
     k: int
+    where: dict[str, Any] = field(default_factory=dict[str, Any])
     among: Int64[np.ndarray, "a"] | None = None
     without: frozenset[int] = frozenset()
     valid: Callable[[Connection, set[int]], set[int]] | None = None
@@ -67,6 +79,7 @@ class _Stored:
     name: dict[int, str]
     rejected: dict[int, np.ndarray]
     allowed: set[int]
+    fresh: list[int]
 
 
 def search(
@@ -99,57 +112,104 @@ def search(
     found: list[Ranked | None] = [None] * len(probes)
     todo, wanted = list(range(len(probes))), query.k * PER_SUBJECT
     while todo:
+        seen = index.applied_seq()
         hits = index.search(probes[todo], k=wanted, floor=query.floor, among=query.among)
-        stored = _look_up(truth, collection, vault, hits, query)
+        stored = _look_up(truth, collection, vault, hits, query, seen)
         again: list[int] = []
         for i, hit in zip(todo, hits, strict=True):
-            ranked = _rank(probes[i], hit, stored, query, collection.name, lead)
+            ranked, last = _rank(probes[i], hit, stored, query, collection.name, lead)
             # Fewer proposals than asked for: the index has no more at or over the floor.
-            if len(ranked.candidates) < query.k and len(hit) >= wanted and wanted < MOST:
+            more, short = len(hit) >= wanted, len(ranked.candidates) < query.k
+            # As good as the last proposal: equally good ones may be missing, and the oldest goes first.
+            tied = not short and ranked.candidates[-1].similarity <= last + TIE
+            if more and (short or tied) and wanted < MOST:
                 again.append(i)
             else:
-                short = len(ranked.candidates) < query.k and len(hit) >= wanted
-                found[i] = Ranked(ranked.candidates, ranked.rows, hit.complete and not short)
+                found[i] = Ranked(ranked.candidates, ranked.rows, hit.complete and not (more and short))
         todo, wanted = again, min(wanted * 4, MOST)
     return [r for r in found if r is not None]
 
 
+def unit_rows(templates: Sequence[Template], collection: Collection) -> Float32[np.ndarray, "n d"]:
+    """Templates as rows, fit to be stored or searched for.
+
+    Raises:
+        TemplateMismatch: a template of another model than the collection's.
+        TemplateInvalid: one of another length, not finite, or not a unit vector. Its numbers are not shown.
+    """
+    rows = np.empty((len(templates), collection.dimension), np.float32)
+    for i, template in enumerate(templates):
+        require_same_model(template.model, collection.model)
+        if template.vector.shape != (collection.dimension,):
+            raise TemplateInvalid(
+                f"template {i} has {len(template.vector)} numbers, and those of {collection.name!r} have "
+                f"{collection.dimension}: make it with the collection's model"
+            )
+        length = float(np.linalg.norm(template.vector.astype(np.float64)))
+        # `not (… < …)` is true for NaN as well.
+        if not (abs(length - 1.0) < 1e-4 and math.isfinite(template.norm)):
+            raise TemplateInvalid(
+                f"template {i} is not a unit vector (length {length:.6g}): make it with the recognizer, or "
+                "with Templates.from_raw, which scales and checks"
+            )
+        rows[i] = template.vector
+    return rows
+
+
 def references_where(
-    connection: Connection, collection: Collection, where: dict[str, Any]
+    connection: Connection, collection: Collection, where: dict[str, Any], after: int = 0
 ) -> Int64[np.ndarray, "n"]:
-    """References of subjects whose metadata have these values, in rising order."""
+    """References of subjects whose metadata have these values, in rising order.
+
+    A value must be of the kind that is stored: the text "1" is not the number 1, and neither is true; 1 and
+    1.0 are one number. None finds what is null or not there.
+
+    Args:
+        connection, collection: where.
+        where: names and values.
+        after: only references of a larger number.
+    """
     reference, subject = schema.reference, schema.subject
     query = (
         select(reference.c.id)
         .join(subject, subject.c.id == reference.c.subject_id)
-        .where(reference.c.collection_id == collection.id)
+        .where(reference.c.collection_id == collection.id, reference.c.id > after)
         .order_by(reference.c.id)
     )
+    equals = _equals_sqlite if connection.dialect.name == "sqlite" else _equals_postgresql
     for key, value in where.items():
-        query = query.where(_equals(subject.c.metadata[key], value))
+        query = query.where(equals(key, value))
     return np.fromiter((row[0] for row in connection.execute(query)), np.int64)
 
 
-def _equals(entry: Any, value: Any) -> Any:
+def _equals_sqlite(key: str, value: Any) -> Any:
+    column, path = schema.subject.c.metadata, f'$."{key}"'
+    kind, entry = func.json_type(column, path), func.json_extract(column, path)
     if value is None:
-        return entry.as_string().is_(None)
+        return func.coalesce(kind, "null") == "null"
     if isinstance(value, bool):
-        return entry.as_boolean() == value
-    if isinstance(value, int):
-        return entry.as_integer() == value
-    if isinstance(value, float):
-        return entry.as_float() == value
-    return entry.as_string() == str(value)
+        return kind == str(value).lower()
+    if isinstance(value, str):
+        return (kind == "text") & (entry == value)
+    return kind.in_(("integer", "real")) & (entry == value)
+
+
+def _equals_postgresql(key: str, value: Any) -> Any:
+    column = cast(schema.subject.c.metadata, JSONB)
+    if value is None:
+        return func.coalesce(func.jsonb_typeof(column[key]), "null") == "null"
+    return column.contains({key: value})
 
 
 def _look_up(
-    truth: Truth, collection: Collection, vault: Vault, hits: Sequence[Hits], query: Query
+    truth: Truth, collection: Collection, vault: Vault, hits: Sequence[Hits], query: Query, seen: int
 ) -> _Stored:
-    """Fetch every proposed reference that is still there."""
-    ids = sorted({int(i) for hit in hits for i in hit.ids})
-    stored = _Stored({}, {}, {}, {}, set())
+    """Fetch every proposed reference that is still there, and those that came after event `seen`."""
+    stored = _Stored({}, {}, {}, {}, set(), [])
     reference, subject = schema.reference, schema.subject
     with truth.read() as connection:
+        stored.fresh = _fresh(connection, collection, query, seen)
+        ids = sorted({int(i) for hit in hits for i in hit.ids}.union(stored.fresh))
         rows: list[Any] = []
         for some in chunks(ids, 2000):
             rows += connection.execute(
@@ -190,14 +250,35 @@ def _rejected(connection: Connection, vault: Vault, people: set[int]) -> dict[in
     return {number: np.stack(vectors) for number, vectors in found.items()}
 
 
-def _rank(probe: np.ndarray, hit: Hits, stored: _Stored, query: Query, collection: str, lead: bool) -> Ranked:
-    ids = [int(i) for i in hit.ids if int(i) in stored.vectors and stored.subject[int(i)] in stored.allowed]
+def _fresh(connection: Connection, collection: Collection, query: Query, seen: int) -> list[int]:
+    """References of which the index may not have heard when it had seen event `seen`."""
+    table = schema.outbox
+    found = connection.execute(
+        select(table.c.reference_id).where(
+            table.c.collection_id == collection.id, table.c.act == "add", table.c.seq > seen
+        )
+    )
+    new = {int(row[0]) for row in found}
+    if new and query.where:
+        new &= set(references_where(connection, collection, query.where, min(new) - 1).tolist())
+    return sorted(new)
+
+
+def _rank(
+    probe: np.ndarray, hit: Hits, stored: _Stored, query: Query, collection: str, lead: bool
+) -> tuple[Ranked, float]:
+    """Candidates, and the similarity of the least proposal."""
+    proposed = [int(i) for i in hit.ids if int(i) in stored.vectors]
+    ids = list(dict.fromkeys(proposed + [i for i in stored.fresh if i in stored.vectors]))
     if not ids:
-        return Ranked((), (), hit.complete)
+        return Ranked((), (), hit.complete), -2.0
     similarity = exact(probe, np.stack([stored.vectors[i] for i in ids]))
+    last = float(similarity[: len(proposed)].min()) if proposed else -2.0
     best: dict[int, tuple[float, int]] = {}
     for i, score in zip(ids, similarity, strict=True):
         row = stored.subject[i]
+        if row not in stored.allowed:
+            continue
         # Of equal scores the older reference, so that the answer does not depend on the index's order.
         if row not in best or (score, -i) > (best[row][0], -best[row][1]):
             best[row] = (float(score), i)
@@ -212,7 +293,7 @@ def _rank(probe: np.ndarray, hit: Hits, stored: _Stored, query: Query, collectio
         Candidate(stored.name[row], score, rank, reference, collection, lead)
         for rank, (score, row, reference) in enumerate(kept, 1)
     )
-    return Ranked(candidates, tuple(row for _, row, _ in kept), hit.complete)
+    return Ranked(candidates, tuple(row for _, row, _ in kept), hit.complete), last
 
 
 def exact(probe: Float32[np.ndarray, "d"], vectors: Float32[np.ndarray, "n d"]) -> Float64[np.ndarray, "n"]:

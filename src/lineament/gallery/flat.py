@@ -1,18 +1,17 @@
 """Templates as they are, float32 in memory, every one of them compared: the index of small galleries.
 
-Readers take no lock. What they read is a `FlatRows`, which never changes: rows are appended to a shared buffer
-beyond the end that older readers know of, and what is deleted is struck from a mask that is copied for it. A
-writer publishes its new `FlatRows` by one assignment.
+Readers take no lock. What they read is a `FlatRows`, which never changes: rows are appended to a shared
+buffer beyond the end that older readers know of, and what is deleted is struck from a mask that is copied for
+it. A writer publishes its new `FlatRows` by one assignment.
 
 The products are made in float32. A sum of d such products of unit vectors is off by at most d·2⁻²⁴ (Higham
-2002, Accuracy and Stability of Numerical Algorithms, eq. 3.5), so whatever lies that close below the k-th best
-or the floor is proposed as well.
+2002, Accuracy and Stability of Numerical Algorithms, eq. 3.5), so whatever lies that close below the k-th
+best or the floor is proposed as well.
 """
 
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -30,7 +29,7 @@ _UNIT = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Rows proposed for some probes, in no order: probe number, id, score, and how far the score may be off."""
+    """Rows proposed for some probes, in no order: number of the probe, id, score, how far that may be off."""
 
     probe: Int64[np.ndarray, "n"]
     ids: Int64[np.ndarray, "n"]
@@ -92,8 +91,8 @@ def unit_rows(vectors: Float32[np.ndarray, "n d"], dimension: int, what: str) ->
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise TemplateInvalid(
-            f"{what} of shape {vectors.shape} do not fit an index of {dimension} numbers: the model that made "
-            "them is another than the collection's"
+            f"{what} of shape {vectors.shape} do not fit an index of {dimension} numbers: the model that "
+            "made them is another than the collection's"
         )
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.abs(lengths - 1.0) < _UNIT))  # `not (… < …)` is true for NaN as well
@@ -236,7 +235,7 @@ class FlatRows:
             return self
         end = self.size + len(ids)
         buffer = self.buffer
-        # An older FlatRows than the newest may be built upon after a failure: then the room behind it is taken.
+        # After a failure, an older FlatRows than the newest is built upon: the room behind it is taken then.
         if end > len(buffer.ids) or buffer.used != self.size:
             buffer = _Buffer(max(2 * self.size, end, _FIRST), vectors.shape[1])
             buffer.ids[: self.size], buffer.vectors[: self.size] = self.ids, self.vectors
@@ -299,9 +298,9 @@ class _State:
 class FlatIndex:
     """Exact search among all rows: see `VectorIndex` for what it promises.
 
-    It always keeps the promise: `Hits.complete` is True. A row takes 4·d + 8 bytes, up to twice that while the
-    buffer grows. The numbers of a deleted row stay in memory, out of reach of any search, until the buffer is
-    written anew.
+    It always keeps the promise: `Hits.complete` is True. A row takes 4·d + 8 bytes, up to three times that
+    while the buffer grows. The numbers of a deleted row stay in memory, out of reach of any search, until the
+    buffer is written anew.
 
     Args:
         dimension: length of a template.
@@ -374,7 +373,7 @@ class FlatIndex:
             self._state = None
 
     def _now(self) -> _State:
-        state = cast("_State | None", self._state)
+        state = self._state
         if state is None:
             raise IndexUnavailable("this index is closed: open it again")
         return state

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from lineament.gallery import schema
 from lineament.gallery.port import VectorIndex
 from lineament.gallery.truth import Truth, chunks
 
-Unseal = Callable[[Sequence[Row[Any]]], Float32[np.ndarray, "n d"]]
+Unseal = Callable[[Sequence[Any]], Float32[np.ndarray, "n d"]]
 """From rows of (reference id, subject id, sealed vector, wrapped key of the subject) to unit vectors."""
 
 AT_ONCE = 20_000
@@ -144,5 +144,5 @@ def by_ids(ids: list[int]) -> Any:
     return stored_vectors().where(schema.reference.c.id.in_(ids))
 
 
-def _ids(rows: Sequence[Row[Any]]) -> np.ndarray:
+def _ids(rows: Sequence[Any]) -> np.ndarray:
     return np.array([row.id for row in rows], np.int64)

@@ -153,8 +153,8 @@ class MilvusIndex:
     def clear(self) -> None:
         """Forget all rows of this collection, and the sequence number before them.
 
-        What another process says about rows that it wrote before holds no more. Two that clear and fill the same
-        collection at once are beyond this: only one process may rebuild an index at a time.
+        What another process says about rows that it wrote before holds no more. Two that clear and fill the
+        same collection at once are beyond this: only one process may rebuild an index at a time.
         """
         with self._gate.writing():
             self._mark((self._read_marks() | (SEQS - 1)) + 1)
@@ -213,7 +213,7 @@ class MilvusIndex:
         """Search all of a long list, a piece at a time: slow, and exact."""
         parts = [self._listed(query, k, floor, np.asarray(some, np.int64))[0] for some in _pieces(among)]
         ids, scores = (np.concatenate([getattr(p, name) for p in parts]) for name in ("ids", "scores"))
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores)
         return _trimmed(ids[order], scores[order], k, floor, complete=all(p.complete for p in parts))
 
     def _best(
@@ -259,8 +259,9 @@ class MilvusIndex:
         """Put a mark in place of those that are known.
 
         A mark lies beside the rows, so whoever drops them drops it as well; its collection is our number made
-        negative, so no search finds it. It counts how often the index was cleared (upper bits) and the sequence
-        number (lower), and the largest holds: what is said about rows from before a clearing is out-numbered.
+        negative, so no search finds it. It counts how often the index was cleared (upper bits) and the
+        sequence number (lower), and the largest holds: what is said of rows from before a clearing is
+        out-numbered.
         The new one is written before the old ones go, so a crash between loses nothing.
         """
         vector = np.zeros(self._dimension, np.float32)
@@ -307,7 +308,9 @@ def _trimmed(
     """Only what can be among the best k over the floor, in spite of rounding."""
     least = max(floor, float(scores[k - 1]) if len(scores) >= k else -1.0) - SLACK
     kept = scores >= least
-    return Hits(ids[kept], np.clip(scores[kept], -1.0, 1.0), complete)
+    ids, scores = ids[kept], np.clip(scores[kept], -1.0, 1.0)
+    order = np.lexsort((ids, -scores))  # equal scores in the same order each time
+    return Hits(ids[order], scores[order], complete)
 
 
 def _first(ids: Int64[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:

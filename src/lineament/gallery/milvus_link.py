@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ class MilvusLink:
         self._prepare = prepare
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self._closed = False
 
     def call(self, what: str, act: Callable[[Client], T]) -> T:
         """Do something with the client.
@@ -56,18 +58,25 @@ class MilvusLink:
                 return act(self._open())
             except (MilvusException, grpc.RpcError) as error:
                 if _is_broken(error):
-                    self.close()
+                    self._drop()
                 raise self._unavailable(what, error) from error
 
     def close(self) -> None:
+        """Let go of the connection for good."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         """Let go of the connection; the next call makes a new one."""
         with self._lock, contextlib.suppress(Exception):
             client, self._client = self._client, None
             if client is not None:
-                client.close()
+                _close(client, self.address)
 
     def _open(self) -> Client:
         with self._lock:
+            if self._closed:
+                raise IndexUnavailable(f"the index at {self.address} was closed: open the gallery again")
             if self._client is None:
                 self._client = self._connect()
             return self._client
@@ -86,7 +95,12 @@ class MilvusLink:
             timeout=address.timeout_s,
             dedicated=True,
         )
-        self._prepare(client)
+        _lite_users[address.uri] += 1
+        try:
+            self._prepare(client)
+        except BaseException:
+            _close(client, address)
+            raise
         return client
 
     def _knock(self) -> None:
@@ -102,6 +116,11 @@ class MilvusLink:
 
     def _unavailable(self, what: str, error: Exception) -> IndexUnavailable:
         codes = _codes(error)
+        if self.address.lite and type(error).__name__ == "ConnectionConfigException":
+            return IndexUnavailable(
+                f"milvus-lite cannot open {self.address}: its folder must be in one that is there, and only one "
+                "process at a time may hold it; several processes need a Milvus server"
+            )
         if "UNAUTHENTICATED" in codes or "PERMISSION_DENIED" in codes:
             return IndexUnavailable(
                 f"Milvus at {self.address} refuses the token, or wants one: "
@@ -113,12 +132,25 @@ class MilvusLink:
                 "look at its load, or give it longer with ?timeout=60 in the address"
             )
         if "UNAVAILABLE" in codes or "2" in codes:
-            more = "another process may hold the folder" if self.address.lite else "is it running?"
             return IndexUnavailable(
-                f"Milvus at {self.address} could not be reached to {what} ({more}): try again when it "
-                f"answers; {UNTOUCHED}"
+                f"Milvus at {self.address} could not be reached to {what}: try again when it answers; {UNTOUCHED}"
             )
         return IndexUnavailable(f"Milvus at {self.address} could not {what}: {_reason(error)}")
+
+
+_lite_users: Counter[str] = Counter()
+
+
+def _close(client: Client, address: MilvusAddress) -> None:
+    """Close a client; when no other of this process uses the folder of milvus-lite, another process may."""
+    try:
+        client.close()
+    finally:
+        _lite_users[address.uri] -= 1
+        if address.lite and _lite_users[address.uri] <= 0:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(address.uri)
 
 
 def _is_broken(error: Exception) -> bool:

@@ -8,8 +8,9 @@ import numpy as np
 
 from lineament.core.errors import InvalidArgument, SubjectNotFound
 from lineament.core.ports import Captured
-from lineament.core.template import Template, require_same_model
-from lineament.gallery import enrol, subjects
+from lineament.core.template import Template
+from lineament.gallery import enrol, rejected, subjects
+from lineament.gallery.find import unit_rows
 from lineament.gallery.operating import pair_threshold
 from lineament.gallery.searching import Searching
 from lineament.gallery.values import Enrolment, Review, Settings, Subject
@@ -67,6 +68,7 @@ class People(Searching):
     ) -> Enrolment:
         """As `enroll`, with pictures that were looked at already."""
         subjects.check_id(subject)
+        enrol.check_key(key)
         checked = (about or enrol.About()).checked()
         settings = _reviewing(self.collection.settings, review)
         samples = [enrol.sample_of(c, self.vault, settings) for c in captured]
@@ -175,11 +177,10 @@ class People(Searching):
     def not_this_person(self, subject: str, probe: Template) -> None:
         """Keep a probe that a reviewer says is somebody else: it, and what is more like it than like the
         subject's references, does not find this subject any more."""
-        require_same_model(probe.model, self.collection.model)
-        vector = self.vault.turn(probe.vector[None])[0]
+        vector = self.vault.turn(unit_rows([probe], self.collection))[0]
         with self.truth.write() as connection:
             row = subjects.row(connection, self.collection, subject)
-            subjects.reject_probe(connection, self.collection, self.vault, row, vector, self.actor.name)
+            rejected.keep(connection, self.collection, self.vault, row, vector, self.actor.name)
             self.audit.append(connection, self.actor, "not_this_person", self.collection.name, row.id)
 
 

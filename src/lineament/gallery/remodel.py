@@ -5,6 +5,9 @@ under the new model, subject by subject. `begin` and `go_on` may be stopped and 
 what the new one lacks, and take out what the old one no longer has. `finish` does the last of that with
 all writers waiting, and then gives the new collection the old one's name. Nothing is searched by templates
 of two models.
+
+Meanwhile new people are enrolled in the old collection, which is the one that counts. In the new one only
+those are enrolled again whose samples were kept without crops.
 """
 
 from collections.abc import Callable, Sequence
@@ -240,7 +243,9 @@ def _embedded(vault: Vault, new: Gallery, row: Any, todo: Sequence[Any]) -> list
             raise TemplateInvalid(f"a crop of {row.external_id!r}: {error.message}") from error
         turned = new.vault.turn(made.vectors)
         for r, crop, vector, norm in zip(todo[part], plain[part], turned, made.norms, strict=True):
-            samples.append(subjects.NewReference(vector, float(norm), r.source_digest, r.quality, crop))
+            samples.append(
+                subjects.NewReference(vector, float(norm), r.source_digest, r.quality, crop, int(r.id))
+            )
     return samples
 
 
@@ -253,9 +258,12 @@ def _take_out(old: Gallery, new: Gallery) -> None:
             if source is None:
                 subjects.remove(connection, new.collection, new.vault, row)
                 continue
-            still = {r.source_digest for r in subjects.reference_rows(connection, source.id)}
+            still = {int(r.id) for r in subjects.reference_rows(connection, source.id)}
+            # What was enrolled here, under the new model, has no origin and stays.
             gone = [
-                int(r.id) for r in subjects.reference_rows(connection, row.id) if r.source_digest not in still
+                int(r.id)
+                for r in subjects.reference_rows(connection, row.id)
+                if r.origin is not None and r.origin not in still
             ]
             if gone:
                 subjects.remove_references(connection, new.collection, gone)

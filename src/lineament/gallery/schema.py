@@ -82,6 +82,8 @@ reference = Table(
     Column("quality", JSON),
     Column("source_digest", String(64), nullable=False),
     Column("crop", LargeBinary),
+    # Under another model, the reference whose crop this one was made of; see remodel.py.
+    Column("origin", _Id),
     Column("created_at", Text, nullable=False),
     Index("reference_of_a_collection", "collection_id", "id"),
     Index("reference_of_a_subject", "subject_id"),

@@ -12,13 +12,13 @@ import numpy as np
 
 from lineament.core.candidate import Candidate
 from lineament.core.errors import InvalidArgument
-from lineament.core.template import Template, Templates, require_same_model
+from lineament.core.template import Template, Templates
 from lineament.core.threshold import Threshold
 from lineament.core.verdict import Reason
 from lineament.gallery import subjects
 from lineament.gallery.assign import assigned
 from lineament.gallery.desk import Desk
-from lineament.gallery.find import Query, Ranked, exact, references_where, search
+from lineament.gallery.find import Query, Ranked, exact, references_where, search, unit_rows
 from lineament.gallery.operating import search_threshold
 from lineament.gallery.values import Found
 
@@ -27,6 +27,9 @@ LEADS = 50
 
 CANDIDATES = 5
 """Candidates of `identify` unless more are asked for."""
+
+LONGEST = 200
+"""Characters of a value that was filtered by, in an audit record."""
 
 SHOWN = 64
 """Outcomes in one audit record; a larger request leaves several."""
@@ -215,14 +218,20 @@ class Searching(Desk):
     ) -> list[Ranked]:
         if not len(vectors):
             return []
-        self.follower.catch_up()
-        among = None
-        if where:
-            with self.truth.read() as connection:
-                wanted = subjects.check_metadata(where)
-                among = references_where(connection, self.collection, wanted)
-        query = Query(vectors, floor, k, among, without, self._valid_now())
-        return search(self.truth, self.collection, self.vault, self.follower.index, query, lead=lead)
+        wanted = subjects.check_metadata(where or {})
+        while True:
+            rebuilds = self.follower.rebuilds()
+            self.follower.catch_up()
+            among = None
+            if wanted:
+                with self.truth.read() as connection:
+                    among = references_where(connection, self.collection, wanted)
+            query = Query(vectors, floor, k, wanted, among, without, self._valid_now())
+            index = self.follower.index
+            ranked = search(self.truth, self.collection, self.vault, index, query, lead=lead)
+            # An index that was being made anew was not whole.
+            if self.follower.rebuilds() == rebuilds:
+                return ranked
 
     def _valid_now(self) -> Any:
         return None
@@ -235,7 +244,7 @@ class Searching(Desk):
         # poor.
         shots = self._recognizer().capture_many(pictures, policy=policy, gate=False) if pictures else ()
         captured = iter(shots)
-        vectors: list[np.ndarray] = []
+        usable: list[Template] = []
         found: list[Found] = []
         for probe in given:
             template, reasons, face = probe, (), None
@@ -246,13 +255,11 @@ class Searching(Desk):
                     reasons = (Reason(shot.error.reason, shot.error.message, blocking=True),)
                 template = None if face is None else face.template
             if isinstance(template, Template):
-                require_same_model(template.model, self.collection.model)
-                vectors.append(template.vector)
+                usable.append(template)
             elif not any(r.blocking for r in reasons):
                 reasons = (Reason("no_face", "no usable face was found", blocking=True), *reasons)
             found.append(Found((), None, tuple(reasons), face))
-        width = self.collection.dimension
-        raw = np.stack(vectors) if vectors else np.zeros((0, width), np.float32)
+        raw = unit_rows(usable, self.collection)
         return (self.vault.turn(raw) if len(raw) else raw), found
 
     def _record_search(
@@ -268,7 +275,7 @@ class Searching(Desk):
             "fpir": None if boundary is None else boundary.fpir,
             "measured": boundary is not None and boundary.measured,
             "searched": searched,
-            "where": dict(where or {}),
+            "where": {k: v[:LONGEST] if isinstance(v, str) else v for k, v in (where or {}).items()},
         }
         with self.truth.write() as connection:
             for start in range(0, max(1, len(outcomes)), SHOWN):

@@ -6,8 +6,8 @@ Every row is rotated by one random matrix. Two codes are kept of the rotated row
   known before any row is. A score from bytes is off by no more than the length of what rounding took away
   (Cauchy and Schwarz); that length is measured for every row as it is encoded, and `Segment.radius` is the
   largest. This bound is hard. A row with a coordinate out of range is not encoded but given back.
-- *Signs* (RaBitQ, one bit a coordinate): Gao and Long 2024, RaBitQ: Quantizing High-Dimensional Vectors with a
-  Theoretical Error Bound for Approximate Nearest Neighbor Search (SIGMOD), theorem 3.2: over the random
+- *Signs* (RaBitQ, one bit a coordinate): Gao and Long 2024, RaBitQ: Quantizing High-Dimensional Vectors
+  with a Theoretical Error Bound for Approximate Nearest Neighbor Search (SIGMOD), theorem 3.2: over the random
   rotation the estimate has no bias, and the error goes beyond ε·sqrt((1 − o²)/o²)/sqrt(d − 1), o ≈ 0.8, with
   a probability of 2·exp(−c·ε²) only. FAISS's `IndexRaBitQ` does not rotate; this file does. `Drift` is the
   error measured on the segment's own rows. More bits are not offered: FAISS then passes over rows by a bound
@@ -17,6 +17,7 @@ Every row is rotated by one random matrix. Two codes are kept of the rotated row
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -50,7 +51,8 @@ def engine() -> Any:
         import faiss
     except ImportError as error:
         raise IndexUnavailable(
-            'a gallery of this size is searched with FAISS, which is not installed: `pip install "lineament[gallery]"`'
+            "a gallery of this size is searched with FAISS, which is not installed: "
+            'pip install "lineament[gallery]"'
         ) from error
     return faiss
 
@@ -267,7 +269,7 @@ class Segment:
         scores = np.empty(len(rows), np.float32)
         base = rotated.sum(axis=1) * np.float32(self.codec.low + self.codec.step / 2)
         start = np.searchsorted(probe, np.arange(len(rotated) + 1))
-        for q, (a, b) in enumerate(zip(start[:-1], start[1:], strict=True)):
+        for q, (a, b) in enumerate(pairwise(start)):
             for c in range(a, b, 8192):
                 part = rows[c : min(c + 8192, b)]
                 products = self.codes[part].astype(np.float32) @ rotated[q]

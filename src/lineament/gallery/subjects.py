@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from jaxtyping import Float32
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from lineament.core.errors import GalleryBroken, InvalidArgument, SubjectExists, SubjectNotFound
-from lineament.gallery import schema
+from lineament.gallery import rejected, schema
 from lineament.gallery.audit import next_row
 from lineament.gallery.clock import iso, now
 from lineament.gallery.template_of import subject_template
@@ -35,6 +36,7 @@ class NewReference:
         digest: of the picture, as stored.
         quality: capture facts by name, or None.
         crop: encoded aligned crop, or None.
+        origin: the reference under the model before, whose crop this one is made of; or None.
     """
 
     vector: Float32[np.ndarray, "d"]
@@ -42,6 +44,7 @@ class NewReference:
     digest: str
     quality: Mapping[str, Any] | None = None
     crop: bytes | None = None
+    origin: int | None = None
 
 
 def check_id(external_id: str) -> str:
@@ -68,13 +71,22 @@ def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidArgument(
                 f"{key[:80]!r} cannot name a piece of metadata: use letters, digits, _ and -"
             )
-        if (isinstance(value, float) and value != value) or not isinstance(
-            value, str | int | float | bool | None
-        ):
-            raise InvalidArgument(f"metadata {key!r} is a text, a number, true, false or null")
+        if not _can_be_stored(value):
+            raise InvalidArgument(
+                f"metadata {key!r} is a text without NUL, a number of 64 bits, true, false or null"
+            )
     if len(json.dumps(dict(metadata))) > MOST_METADATA:
         raise InvalidArgument(f"one subject's metadata takes up to {MOST_METADATA} characters as JSON")
     return dict(metadata)
+
+
+def _can_be_stored(value: object) -> bool:
+    if isinstance(value, str):
+        # PostgreSQL has no NUL, and neither database has half a pair of surrogates.
+        return "\0" not in value and value.encode("utf-8", "replace").decode() == value
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None or (isinstance(value, float) and math.isfinite(value))
 
 
 def check_date(date: str | None) -> str | None:
@@ -196,7 +208,7 @@ def add_references(
             "quality": None if sample.quality is None else finite(sample.quality),
             "source_digest": sample.digest,
             "crop": None if crop is None else seal.seal(crop, vault.place("crop", subject.id, number)),
-            "created_at": moment,
+            "origin": sample.origin, "created_at": moment,
         })  # fmt: skip
         events.append({"seq": number, "collection_id": collection.id, "act": "add", "reference_id": number})
     connection.execute(insert(schema.reference), rows)
@@ -313,6 +325,7 @@ def merge(
         if r.source_digest not in have
     ]  # fmt: skip
     ids = add_references(connection, collection, vault, target, moved)
+    rejected.copy(connection, collection, vault, source, target)
     remove(connection, collection, vault, source)
     return ids
 
@@ -357,25 +370,6 @@ def remove_one(
     renew_template(connection, vault, subject)
 
 
-def reject_probe(
-    connection: Connection, collection: Collection, vault: Vault, subject: Any, vector: np.ndarray, actor: str
-) -> None:
-    """Store a probe, already turned, that is not the subject."""
-    number = next_row(connection)
-    plain = np.ascontiguousarray(vector, "<f4").tobytes()
-    sealed = vault.of(subject.id, subject.data_key).seal(plain, vault.place("rejected", subject.id, number))
-    connection.execute(
-        insert(schema.not_this_person).values(
-            id=number,
-            collection_id=collection.id,
-            subject_id=subject.id,
-            vector=sealed,
-            actor=actor,
-            at=now(),
-        )
-    )
-
-
 def page(connection: Connection, collection: Collection, after: str | None, limit: int) -> list[Any]:
     """Rows by external id, after one of them.
 
@@ -410,7 +404,7 @@ def value(connection: Connection, vault: Vault, found: Any, *, sensitive: bool =
 
 def finite(quality: Mapping[str, Any]) -> dict[str, Any]:
     """Capture facts as JSON can hold them: what was not measured is null."""
-    return {k: (None if isinstance(v, float) and v != v else v) for k, v in quality.items()}
+    return {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in quality.items()}
 
 
 def _loaded(plain: bytes, number: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Many probes against all bytes of a segment, by exact products of bytes.
 
-A probe is rounded to bytes as well. How far a product may then be from the exact cosine is still a hard bound:
-the segment's radius, and the length of what rounding took from the probe times the longest decoded row
+A probe is rounded to bytes as well. How far a product may then be from the exact cosine is still bounded
+hard: the segment's radius, and the length of what rounding took from the probe times the longest decoded row
 (Cauchy and Schwarz). The k-th best so far, less that bound, is what rows must reach; it is shared by all
 stretches of rows and only rises.
 """
@@ -54,7 +54,7 @@ class Sweep:
         """(first row, row after the last) of the tasks of a segment."""
         return ((a, min(a + STRETCH, size)) for a in range(0, size, STRETCH))
 
-    def stretch(self, task: Stretch) -> tuple[Found, Segment, Int64[np.ndarray, "n"]]:
+    def stretch(self, task: Stretch) -> tuple[Found, Segment, Int64[np.ndarray, "r"]]:
         """Rows that may be wanted, with the segment and their row numbers; the probe numbers rise."""
         segment, scope, start, stop = task
         error = segment.radius + self._taken * (1.0 + segment.radius) + self._rounding

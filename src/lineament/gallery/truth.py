@@ -57,8 +57,12 @@ class Truth:
         if self.path is not None:
             _look_at(self.path, create)
         self.engine = _engine(self.url, self.sqlite)
-        with named_errors(self.where):
-            self._to_present(create)
+        try:
+            with named_errors(self.where):
+                self._to_present(create)
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     @property
     def where(self) -> str:

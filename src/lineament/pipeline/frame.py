@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -48,6 +48,7 @@ class Frame:
         return f"Frame({self.index}, at={self.at:.3f} s, {w}×{h})"
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Whatever gives frames, once."""
 

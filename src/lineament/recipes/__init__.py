@@ -18,7 +18,7 @@ from lineament.recipes.casia import (
     casia_r50_triplet_4gpu,
 )
 from lineament.recipes.glint360k import glint360k_mbf_8gpu, glint360k_r50_8gpu, glint360k_r100_8gpu
-from lineament.recipes.lfw_cpu import lfw_mbf_cpu, lfw_mbf_distil_cpu
+from lineament.recipes.lfw_cpu import lfw_ir18_distil_cpu, lfw_mbf_cpu
 from lineament.recipes.ms1mv2 import (
     ms1mv2_mbf_8gpu,
     ms1mv2_r50_8gpu,
@@ -62,7 +62,7 @@ from lineament.train.recipe import Recipe
 
 ALL: Mapping[str, Callable[[], Recipe]] = {
     "lfw_mbf_cpu": lfw_mbf_cpu,
-    "lfw_mbf_distil_cpu": lfw_mbf_distil_cpu,
+    "lfw_ir18_distil_cpu": lfw_ir18_distil_cpu,
     "cfp_small_softmax_cpu": cfp_small_softmax_cpu,
     "cfp_small_normsoftmax_cpu": cfp_small_normsoftmax_cpu,
     "cfp_small_cosface_cpu": cfp_small_cosface_cpu,

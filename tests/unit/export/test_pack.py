@@ -31,7 +31,7 @@ from lineament.pipeline.parts import PartSettings
 from lineament.pipeline.recognizer import Recognizer
 from lineament.train.backbones.port import Backbone
 from lineament.train.embedder import TorchEmbedder, digest_of
-from lineament.train.recipe import Recipe
+from lineament.train.recipe import Recipe, part
 from lineament.train.start import find_weights
 
 Make = Callable[..., Backbone]
@@ -58,6 +58,7 @@ class TestRoundTrip:
         assert network.alignment == "arcface-112"
         assert network.sha256 == sha256_of(exported.folder / network.file) and network.origin_sha256 == ""
         assert card.thresholds == () and card.licence.commercial is None
+        assert card.summary == "iresnet18 trained with arcface: 64 numbers per face."
         assert card.licence.data == UNSTATED_DATA
         assert "to step 1200" in card.source and digest_of(make_small()) in card.source
         notes = "\n".join(card.notes)
@@ -110,9 +111,10 @@ def test_without_a_detector_and_with_terms(
     make_small: Make, recipe: Recipe, tmp_path: Path, store: Store
 ) -> None:
     (tmp_path / "empty").mkdir()
+    taught = replace(recipe, head=part("distil"))
     card = export_pack(
         make_small(),
-        recipe,
+        taught,
         tmp_path / "empty",
         name="own",
         step=0,
@@ -125,6 +127,7 @@ def test_without_a_detector_and_with_terms(
     assert [m.task for m in card.models] == ["recognition"]
     assert card.licence.data == "mine alone" and card.licence.commercial is True
     assert card.notes[-1] == "For the door." and "ab" * 32 in card.source
+    assert card.summary == "iresnet18 distilled from the default pack (SFace): 64 numbers per face."
     assert PackCard.from_json((tmp_path / "empty" / "card.json").read_text("utf-8"), "here") == card
 
 

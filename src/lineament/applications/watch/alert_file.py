@@ -149,6 +149,7 @@ class AlertFile:
                     self._note(alert, self._size)
                 if not whole:
                     self._mend(complete=alert is not None)
+                    return
 
     def _mend(self, *, complete: bool) -> None:
         self.repaired = True

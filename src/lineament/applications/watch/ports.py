@@ -1,7 +1,7 @@
 """What watching needs of others: something that reads faces, and lists to search."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lineament.applications.watch.votes import Alike
 from lineament.core.crop import Crops
@@ -11,6 +11,7 @@ from lineament.core.template import Templates
 from lineament.core.threshold import Threshold
 
 
+@runtime_checkable
 class Reading(Protocol):
     """The faces of a picture; `lineament.pipeline.recognizer.Analysis` is one."""
 
@@ -25,6 +26,7 @@ class Reading(Protocol):
         ...
 
 
+@runtime_checkable
 class ReadFaces(Protocol):
     """Finds and embeds the faces of a picture; `Recognizer.inspect` does."""
 
@@ -33,6 +35,7 @@ class ReadFaces(Protocol):
         ...
 
 
+@runtime_checkable
 class WatchedList(Protocol):
     """A list of subjects that faces are searched for in."""
 

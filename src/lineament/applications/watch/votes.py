@@ -8,11 +8,12 @@ subjects are too close together. A subject is confirmed when `confirm` of the la
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lineament.core.errors import InvalidArgument, TemplateInvalid
 
 
+@runtime_checkable
 class Alike(Protocol):
     """A subject of a list that a face is like; `lineament.core.candidate.Candidate` is one."""
 
