@@ -1,16 +1,16 @@
 """Search in a large gallery: time, memory, and what is found, beside other ways to do it, in one run.
 
-    python bench/gallery_search.py                                         # 1M rows of 512 and of 128 numbers
-    python bench/gallery_search.py --rows 100000 --peers ""                # small, ours only
-    python bench/gallery_search.py --templates build/lfw-fr.templates --templates build/lfw.templates
-    python bench/gallery_search.py --codes --templates build/lfw.templates # which code, by recall
+    python bench/gallery_search.py                            # 1M rows of 512 and of 128 numbers
+    python bench/gallery_search.py --rows 100000 --peers ""   # small, ours only
+    python bench/gallery_search.py --templates DIR            # rows like those of `evaluate --templates DIR` too
+    python bench/gallery_search.py --codes --rows 300000 --templates DIR    # which code, by recall
 
-Data: identities of five samples each, mated cosine about 0.65. Isotropic unless `--templates` names a folder that
-`lineament evaluate --templates` filled: then samples have the mean and the covariance of those templates, and the
-templates themselves are among the rows. Probes: mated (`near`), and with a mated cosine of 0.40 to 0.55 (`hard`).
+Data: identities of five samples each, mated cosine about 0.65. Isotropic, and for each `--templates` folder
+with the mean and the covariance of its templates, which are themselves among the rows then. Probes: mated
+(`near`), with a mated cosine of 0.40 to 0.55 (`hard`), and templates of the folder (`real`).
 
-What an index proposes is fetched from a plain SQLite table and compared exactly, and that is part of the time. Found
-is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
+What an index proposes is fetched from a plain SQLite table and compared exactly, and that is part of the time.
+Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
 
 Promise: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads, and
 everything is found.
@@ -35,8 +35,6 @@ from measure import machine, timed
 
 FLOOR, WANTED, BATCH = 0.4, 100, 64
 PEERS = "numpy,faiss-flat,faiss-rabitq,milvus-lite,face_recognition,deepface"
-FEW = 100_000
-"""Rows for peers that take long."""
 
 
 def unit(raw: np.ndarray) -> np.ndarray:
@@ -177,7 +175,7 @@ def fill(index: VectorIndex, rows: np.ndarray, name: str) -> None:
     print(f"  {name}: built in {sample.wall:.1f} s, CPU {sample.cpu:.1f} s{memory}", flush=True)
 
 
-def peers(names: set[str], rows: np.ndarray, table: Table) -> dict[str, Callable[[], Search | str]]:
+def peers(names: set[str], rows: np.ndarray, table: Table, few: int) -> dict[str, Callable[[], Search | str]]:
     """What else can search, by name; each makes its search, or says why it does not."""
     import faiss
 
@@ -207,7 +205,7 @@ def peers(names: set[str], rows: np.ndarray, table: Table) -> dict[str, Callable
         return of_faiss(index, exact=False)
 
     def face_distance() -> Search:
-        every = np.asarray(rows[:FEW]).astype(np.float64)
+        every = np.asarray(rows[:few]).astype(np.float64)
 
         def search(probes: np.ndarray) -> list[np.ndarray]:
             # |a − b|² = 2 − 2·cos for unit rows.
@@ -221,7 +219,7 @@ def peers(names: set[str], rows: np.ndarray, table: Table) -> dict[str, Callable
             return "not installed, left out"
         from deepface.modules import verification
 
-        every = list(np.asarray(rows[:FEW]))
+        every = list(np.asarray(rows[:few]))
 
         def search(probes: np.ndarray) -> list[np.ndarray]:
             distances = [[verification.find_distance(row, p, "cosine") for row in every] for p in probes]
@@ -233,7 +231,7 @@ def peers(names: set[str], rows: np.ndarray, table: Table) -> dict[str, Callable
         "numpy": flat_numpy,
         "faiss-flat": lambda: of_faiss(faiss.IndexFlatIP(rows.shape[1]), exact=True),
         "faiss-rabitq": rabitq,
-        "milvus-lite": lambda: milvus_lite(rows),
+        "milvus-lite": lambda: milvus_lite(rows[:few]),
         "face_recognition": face_distance,
         "deepface": deepface,
     }
@@ -248,7 +246,7 @@ def milvus_lite(rows: np.ndarray) -> Search | str:
 
     client = MilvusClient(str(Path(tempfile.mkdtemp(dir=SCRATCH)) / "lite.db"))
     client.create_collection("faces", dimension=rows.shape[1], metric_type="COSINE")
-    for start in range(0, min(FEW, len(rows)), 1000):
+    for start in range(0, len(rows), 1000):
         data = [{"id": start + i, "vector": row} for i, row in enumerate(rows[start : start + 1000])]
         client.insert("faces", data)
 
@@ -277,8 +275,8 @@ def compare(name: str, faces: Faces, options: argparse.Namespace, place: Path) -
         fill(index, rows, kind)
         line(kind, ours(index, table), probes, wanted)
         index.close()
-    for peer, make in peers(set(options.peers.split(",")), rows, table).items():
-        count = min(FEW, len(rows)) if peer in SLOW else len(rows)
+    for peer, make in peers(set(options.peers.split(",")), rows, table, options.slow_rows).items():
+        count = min(options.slow_rows, len(rows)) if peer in SLOW else len(rows)
         begin = time.perf_counter()
         search = make()
         if isinstance(search, str):
@@ -335,7 +333,8 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=128, help="of each kind")
     parser.add_argument("--peer-probes", type=int, default=64, help="of each kind, for the others")
     parser.add_argument("--kinds", nargs="*", help="of codes, or flat; the one that is chosen by default")
-    parser.add_argument("--peers", default=PEERS)
+    parser.add_argument("--peers", default=PEERS, help="the others, by name")
+    parser.add_argument("--slow-rows", type=int, default=100_000, help="for those of them that take long")
     parser.add_argument("--codes", action="store_true", help="the test of recall that the choice rests on")
     parser.add_argument("--scratch", type=Path, help="where the rows and the table go; removed at the end")
     options = parser.parse_args()

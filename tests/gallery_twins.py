@@ -40,10 +40,10 @@ def sample(name: str, dimension: int) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def card(model: ModelId, value: float, fmr: float, **other: Any) -> Threshold:
+def card(model: ModelId, value: float, fmr: float | None, **other: Any) -> Threshold:
     """A threshold as if it were measured."""
     values: dict[str, Any] = {
-        "value": value, "fmr": fmr, "interval": (value, value), "fmr_interval": (0.0, min(1.0, 2 * fmr)),
+        "value": value, "fmr": fmr, "interval": (value, value), "fmr_interval": (0.0, 2 * (fmr or 0.0)),
         "fnmr": 0.01, "comparisons": 10**7, "false_matches": 1, "subjects": 5000, "dataset": "twins",
         "model": model, "date": "2026-11-25", "method": "by arithmetic",
     }  # fmt: skip

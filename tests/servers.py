@@ -1,7 +1,7 @@
 """Real servers for tests: a Milvus and a PostgreSQL that live as long as the tests do. See scripts/servers.
 
 Fixtures: `milvus_server`, `postgres_server` (one each per test process, started when first asked for), and
-`start_postgres` for a test that wants one of its own, to kill.
+`start_milvus`, `start_postgres` for a test that wants one of its own, to kill.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ LAUNCH = """
 import os, pathlib, socket, sys, threading
 from milvus import default_server as server
 type(server.config).try_bind_port = lambda self, port: socket.create_server(("127.0.0.1", port))
-place, wanted, *ports = sys.argv[1:]
+place, wanted, lease, *ports = sys.argv[1:]
 server.set_base_dir(place)
 web, peer, *rest = map(int, ports)
 names = [name for name in server.config.configurable_items if name.endswith("_port")]
@@ -42,6 +42,7 @@ for part in ("proxy", "rootCoord", "queryCoord", "queryNode", "indexNode", "data
     server.config.set(part + ".ip", "127.0.0.1")
 server.config.set("common.security.authorizationEnabled", "true")
 server.config.set("proxy.timeTickInterval", 20)
+server.config.set("common.session.ttl", int(lease))
 server.webservice_port, server.wait_for_started = web, False
 client, peers = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
 settings = {"listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peers,
@@ -80,12 +81,17 @@ def until(ready: Callable[[], bool], process: subprocess.Popen[str], seconds: fl
 class Milvus:
     """A Milvus server (2.3.5) on the loopback interface, that wants a token.
 
+    Args:
+        place: a folder for its data.
+        lease_s: how long its parts are taken for alive after a crash, seconds; a restart waits far longer.
+
     Attributes:
         url: for a `MilvusIndex`; another one after each start.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, lease_s: int = 30) -> None:
         self.place = place
+        self._lease_s = lease_s
         self.url = ""
         self._process: subprocess.Popen[str] | None = None
         place.mkdir(parents=True, exist_ok=True)
@@ -96,7 +102,7 @@ class Milvus:
         """Start it, with what it stored before, at fresh ports; but clients find it at `port`, if given."""
         ports = list(map(str, free_ports(14)))
         self._process = process = subprocess.Popen(
-            [MILVUS / "bin" / "python", "-c", LAUNCH, self.place, str(port), *ports],
+            [MILVUS / "bin" / "python", "-c", LAUNCH, self.place, str(port), str(self._lease_s), *ports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -132,20 +138,32 @@ def healthy(port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def milvus_server() -> Iterator[Milvus]:
-    """A running Milvus; the token it wants is in the environment."""
+def start_milvus() -> Iterator[Callable[[int], Milvus]]:
+    """`start_milvus(lease_s)`: a server of a test's own; the token of all of them is in the environment."""
     if not (MILVUS / "run" / "bin" / "milvus").exists():
         pytest.skip("needs a Milvus server, which scripts/servers installs")
     place = Path(tempfile.mkdtemp(prefix="lineament-milvus-"))
-    server = Milvus(place)
+    started: list[Milvus] = []
+
+    def start(lease_s: int) -> Milvus:
+        started.append(Milvus(place / str(len(started)), lease_s=lease_s))
+        started[-1].start()
+        return started[-1]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LINEAMENT_MILVUS_TOKEN", MILVUS_TOKEN)
         try:
-            server.start()
-            yield server
+            yield start
         finally:
-            server.kill()
+            for server in started:
+                server.kill()
             shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(start_milvus: Callable[[int], Milvus]) -> Milvus:
+    """A running Milvus, for everything but crashes."""
+    return start_milvus(30)
 
 
 def postgres_programs() -> Path | None:

@@ -193,7 +193,7 @@ class IndexChecks:
         assert first.ids.tolist() == second.ids.tolist()
 
     def test_upsert_twice_is_upsert_once(self, make_index: MakeIndex) -> None:
-        index, model, generator = self.filled(make_index)
+        index, model, _ = self.filled(make_index)
         ids = np.array(list(model.rows)[:50], np.int64)
         vectors = np.stack([model.rows[n] for n in ids.tolist()]).astype(np.float32)
         index.upsert(ids, vectors, 9)
@@ -215,7 +215,7 @@ class IndexChecks:
             self.check(model, hits, probe, 10, 0.3)
 
     def test_delete_is_seen_by_the_next_search(self, make_index: MakeIndex) -> None:
-        index, model, generator = self.filled(make_index)
+        index, model, _ = self.filled(make_index)
         for seq, part in enumerate(np.array_split(np.array(list(model.rows), np.int64), 5)[:4]):
             probe = model.rows[int(part[0])].astype(np.float32)
             index.delete(part, 20 + seq)
@@ -304,7 +304,7 @@ class IndexChecks:
             self.check(model, hits, probe, k, floor, among)
 
     def test_readers_see_whole_updates(self, make_index: MakeIndex) -> None:
-        """A group of rows is put here, moved there, taken out: no search sees a part of it, or both places."""
+        """A group of rows is put here, moved there, taken out: no search sees part of it, or both places."""
         index, model, _ = self.filled(make_index)
         generator = np.random.default_rng(11)
         size = 20

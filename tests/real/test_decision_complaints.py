@@ -26,8 +26,8 @@ class TestRow07:
     """ "Which threshold?" was answered with a number that nobody had measured, or not at all."""
 
     def test_the_default_pack_has_measured_answers(self, recognizer: ln.Recognizer):
-        own = [t for t in recognizer.thresholds if t.model == recognizer.model]
-        assert [t.fmr for t in own] == [1e-3, 1e-4, 1e-5]
+        own = [t for t in recognizer.thresholds if t.model == recognizer.model and t.fmr is not None]
+        assert [t.fmr for t in own] == [1e-3, 1e-4, 1e-5, 1e-6]
         for t in own:
             # Rule of three: fewer non-mated pairs than 3/FMR cannot show that rate at all.
             assert t.comparisons > 3 / t.fmr
@@ -36,9 +36,17 @@ class TestRow07:
         assert [t.value for t in own] == sorted(t.value for t in own)
         assert [t.fnmr for t in own] == sorted(t.fnmr for t in own)
 
+    def test_searches_have_measured_answers_too(self, recognizer: ln.Recognizer):
+        own = [t for t in recognizer.thresholds if t.model == recognizer.model and t.fpir is not None]
+        assert [(t.fpir, t.gallery_size) for t in own] == [(1e-2, 100), (1e-2, 1000), (1e-2, 3000)]
+        for t in own:
+            assert t.false_matches / t.comparisons <= t.fmr_interval[1] <= t.fpir
+        # Each further reference is one more chance of a false positive.
+        assert [t.value for t in own] == sorted(t.value for t in own)
+
     def test_an_unmeasured_rate_is_refused(self, recognizer: ln.Recognizer, astronaut: np.ndarray):
-        with pytest.raises(ThresholdMissing, match=r"0\.001, 0\.0001, 1e-05"):
-            recognizer.compare(astronaut, astronaut, fmr=1e-6, colour="rgb")
+        with pytest.raises(ThresholdMissing, match=r"0\.001, 0\.0001, 1e-05, 1e-06"):
+            recognizer.compare(astronaut, astronaut, fmr=1e-7, colour="rgb")
 
     def test_other_views_have_thresholds_of_their_own(self, astronaut: np.ndarray):
         mirrored = ln.Recognizer(settings=ln.PartSettings(views="mirrored_sum"))

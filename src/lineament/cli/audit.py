@@ -173,26 +173,18 @@ def search_command(limit: int, as_json: bool, place: Place, **filters: Any) -> i
         records = [_record(entry) | {"subject_id": names.get(str(entry.subject))} for entry in last]
         click.echo(json.dumps({"found": found, "records": records}, ensure_ascii=False))
         return exits.DONE
-    rows = table(
-        "record", "at", "actor", "purpose", "action", "collection", "subject", "what", right=("record",)
-    )
     for entry in last:
-        who = names.get(str(entry.subject), "" if entry.subject is None else f"row {entry.subject}")
-        cells = (
-            entry.seq,
-            entry.at,
-            entry.actor,
-            entry.purpose,
-            entry.action,
-            entry.collection or "",
-            who,
-            entry.body,
-        )
-        rows.add_row(*map(str, cells))
-    show(rows)
+        show(_line(entry, names))
     if found > limit:
         click.echo(f"the last {limit:,} of {count(found, 'record')}: --limit shows more", err=True)
     return exits.DONE
+
+
+def _line(entry: Entry, names: dict[str, str]) -> str:
+    """A record on one line, which a pipe can be searched through."""
+    who = names.get(str(entry.subject), "" if entry.subject is None else f"row {entry.subject}")
+    about = " ".join(part for part in (entry.collection or "", who) if part)
+    return f"{entry.seq}  {entry.at}  {entry.actor} ({entry.purpose})  {entry.action}  {about}  {entry.body}"
 
 
 @audit.command("export")
@@ -258,7 +250,8 @@ def _rows_of(truth: Truth, filters: dict[str, Any]) -> set[str] | None:
     rows |= {str(row.id) for row in known if row is not None}
     if not rows:
         raise SubjectNotFound(
-            f"nobody is enrolled as {subject!r}: somebody who was erased stays in the log by number only, see --row"
+            f"nobody is enrolled as {subject!r}: somebody who was erased stays in the log by number only, "
+            "see --row"
         )
     return rows
 
@@ -285,7 +278,7 @@ def _names(truth: Truth, entries: deque[Entry]) -> dict[str, str]:
     from lineament.gallery.audit import names_of_subjects
     from lineament.gallery.truth import chunks
 
-    numbers = sorted({int(entry.subject) for entry in entries if str(entry.subject).isdecimal()})
+    numbers = sorted({int(text) for entry in entries if (text := str(entry.subject)).isdecimal()})
     found: dict[str, str] = {}
     with truth.read() as connection:
         for part in chunks(numbers):

@@ -83,7 +83,7 @@ def erase(
 
 def receipt_text(document: dict[str, Any]) -> bytes:
     """A receipt as its file holds it."""
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
 def keep_receipt(path: Path, text: bytes) -> None:
@@ -115,7 +115,8 @@ def _again(gallery: Gallery, subject: str, receipt: Path | None, as_json: bool) 
     name = gallery.collection.name
     if not (kept := receipts(gallery.truth, gallery.collection, subject)):
         raise SubjectNotFound(
-            f"{name!r} has no subject {subject!r}, and none of that id was erased: see `lineament gallery list {name}`"
+            f"{name!r} has no subject {subject!r}, and none of that id was erased: see "
+            f"`lineament gallery list {name}`"
         )
     # The database does not keep whose it is; who presents the id knows.
     document = {**kept[-1], "receipt": {**kept[-1]["receipt"], "subject": subject}}
@@ -135,7 +136,7 @@ def _tell(document: dict[str, Any], receipt: Path | None, as_json: bool, sentenc
         where = None if receipt is None else readable(receipt)
         click.echo(json.dumps({"receipt": document, "receipt_file": where}, ensure_ascii=False))
         return
-    removed = ", ".join(f"{number:,} {what}" for what, number in content["removed"].items() if number)
+    removed = ", ".join(f"{what} {number:,}" for what, number in content["removed"].items() if number)
     click.echo(f"{sentence}: {removed or 'nothing was enrolled'}")
     if receipt is None:
         click.echo(
@@ -157,7 +158,7 @@ def _check(path: Path, public_key: str | None, as_json: bool) -> int:
         record = {"holds": True, "receipt": asdict(receipt), "public_key": document["public_key"]}
         click.echo(json.dumps({**record, "key_was_expected": public_key is not None}, ensure_ascii=False))
         return 0
-    removed = ", ".join(f"{number:,} {what}" for what, number in receipt.removed.items())
+    removed = ", ".join(f"{what} {number:,}" for what, number in receipt.removed.items())
     click.echo(f"The receipt holds: {receipt.subject} was erased from {receipt.collection}")
     rows = [
         ("at", receipt.at),

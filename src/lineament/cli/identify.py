@@ -284,9 +284,8 @@ def _threshold_rows(threshold: Threshold | None) -> list[tuple[str, str]]:
     low, high = threshold.fmr_interval
     size = threshold.gallery_size or 0
     return [
-        ("threshold", f"{threshold.value:.4f}, FPIR {threshold.fpir:g} in a gallery of {count(size, 'sample')}"),
+        ("threshold", f"{threshold.value:.4f}, FPIR {threshold.fpir:g} for a gallery of {size:,} samples"),
         ("its cost", f"of people who are not enrolled, {low:.2g} to {high:.2g} get a candidate, 95 % sure"),
-        ("measured on", f"{threshold.dataset}, {count(threshold.subjects, 'person').replace('persons', 'people')}, "
-         f"{threshold.date}"),
-        ("how", threshold.method),
+        ("measured on", f"{threshold.dataset}: {threshold.subjects:,} people, {threshold.date}"),
+        ("how", threshold.method.partition(";")[0]),  # JSON has all of it
     ]  # fmt: skip

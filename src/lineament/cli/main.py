@@ -24,6 +24,8 @@ COMMANDS = {
     "embed": "Turn a folder of photographs into templates.",
     "gallery": "Collections of enrolled people: make, fill, look after.",
     "identify": "Who of a collection is on a photograph?",
+    "watchlist": "Lists of people who are looked for, and their alerts.",
+    "watch": "Who of a list is seen by a camera, in a stream, in a video?",
     "erase": "Erase a person from a collection, with a signed receipt.",
     "audit": "Who did what to whom, and why: verify, search, export.",
     "models": "List, install, verify and remove model packs.",

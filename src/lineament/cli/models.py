@@ -128,20 +128,44 @@ def _show_model(card: ModelCard) -> None:
 
 def _show_thresholds(thresholds: tuple[Threshold, ...]) -> None:
     """One table for each model and data set: what a threshold costs, at a glance."""
-    groups: dict[tuple[str, str, str, int], list[Threshold]] = {}
+    groups: dict[tuple[str, str, str, bool], list[Threshold]] = {}
     for t in thresholds:
-        groups.setdefault((str(t.model), t.dataset, t.date, t.comparisons), []).append(t)
-    for (model, dataset, date, comparisons), rows in groups.items():
-        click.echo(f"Thresholds of {model}\n    on {dataset}, {comparisons:,} non-mated pairs, {date}")
-        table = _table("false match rate", "threshold", "undecided between", "false non-match rate")
-        for t in rows:
-            table.add_row(
-                "typed in" if t.fmr is None else f"{t.fmr:g}",
-                f"{t.value:.4f}",
-                f"{t.interval[0]:.4f} and {t.interval[1]:.4f}",
-                "" if t.fnmr is None else f"{t.fnmr:.2%}",
-            )
-        _print(table)
+        groups.setdefault((str(t.model), t.dataset, t.date, t.gallery_size is not None), []).append(t)
+    for (model, dataset, date, searches), rows in groups.items():
+        if searches:
+            click.echo(f"Search thresholds of {model}\n    on {dataset}, {date}")
+            _show_searches(rows)
+        else:
+            pairs = max(t.comparisons for t in rows)
+            click.echo(f"Thresholds of {model}\n    on {dataset}, {pairs:,} non-mated pairs, {date}")
+            _show_pairs(rows)
+
+
+def _show_pairs(thresholds: list[Threshold]) -> None:
+    """For comparing two pictures."""
+    table = _table("false match rate", "threshold", "undecided between", "false non-match rate")
+    for t in thresholds:
+        table.add_row(
+            "typed in" if t.fmr is None else f"{t.fmr:g}",
+            f"{t.value:.4f}",
+            f"{t.interval[0]:.4f} and {t.interval[1]:.4f}",
+            "" if t.fnmr is None else f"{t.fnmr:.2%}",
+        )
+    _print(table)
+
+
+def _show_searches(thresholds: list[Threshold]) -> None:
+    """For searching a gallery of a size."""
+    table = _table("FPIR", "references up to", "threshold", "strangers' searches", "FNIR")
+    for t in thresholds:
+        table.add_row(
+            f"{t.fpir:g}",
+            f"{t.gallery_size:,}",
+            f"{t.value:.4f}",
+            f"{t.comparisons:,}",
+            "" if t.fnmr is None else f"{t.fnmr:.2%}",
+        )
+    _print(table)
 
 
 def _show_licence(licence: Licence) -> None:

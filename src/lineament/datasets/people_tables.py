@@ -2,7 +2,8 @@
 
 A list of people is CSV, TSV or semicolon-separated with a header. Its column `subject` names the person;
 `file`, where there is one, a photograph; `retain_until` a date; `consent.WORD` what was agreed to; every
-other column is metadata and stays text, so that a number with leading zeros keeps them. Empty fields say nothing.
+other column is metadata and stays text, so that a number with leading zeros keeps them. Empty fields say
+nothing.
 
 A table of templates is Parquet or CSV. Columns: `subject`, or `path` as `lineament embed` writes it;
 `template`, `vector` or `embedding`, a list of numbers; and, where there are such, `norm`, `source_digest`,
@@ -15,7 +16,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -83,6 +84,7 @@ class TemplateRows:
     quality: list[dict[str, Any]] | None = None
 
 
+@runtime_checkable
 class _Source(Protocol):
     """A file of templates."""
 

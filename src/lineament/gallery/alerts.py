@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from sqlalchemy import insert, select, update
 
-from lineament.core.errors import GalleryError, SubjectNotFound
+from lineament.core.errors import GalleryError, InvalidArgument, SubjectNotFound
 from lineament.gallery import rejected, schema, subjects
 from lineament.gallery.clock import now
-from lineament.gallery.enrol import as_png, from_png
+from lineament.gallery.enrol import as_png as as_png
+from lineament.gallery.enrol import from_png
 from lineament.gallery.gallery import Gallery
 from lineament.gallery.truth import take
 
@@ -126,6 +127,28 @@ def latest(gallery: Gallery, source: str) -> list[Kept]:
     return list(found.values())
 
 
+def full_id(gallery: Gallery, beginning: str) -> str:
+    """The id of the one alert that begins so.
+
+    Raises:
+        SubjectNotFound: none does.
+        InvalidArgument: several do.
+    """
+    table = schema.alert
+    query = select(table.c.id).where(
+        table.c.collection_id == gallery.collection.id, table.c.id.startswith(beginning, autoescape=True)
+    )
+    with gallery.truth.read() as connection:
+        found = [row.id for row in connection.execute(query.limit(2))] if beginning else []
+    if not found:
+        raise SubjectNotFound(
+            f"{gallery.collection.name!r} has no alert {beginning!r}: see `lineament watchlist alerts`"
+        )
+    if len(found) > 1:
+        raise InvalidArgument(f"several alerts begin with {beginning!r}: give more of the id")
+    return str(found[0])
+
+
 def evidence(gallery: Gallery, alert: str) -> np.ndarray | None:
     """The aligned face of an alert, uint8 (side, side, 3) RGB, for a reviewer; the audit log notes it.
 
@@ -164,9 +187,7 @@ def judge(gallery: Gallery, alert: str, judgement: Judgement) -> Kept:
             plain = seal.open(row.vector, gallery.vault.place("alert", number))
             subject = connection.execute(select(schema.subject).where(schema.subject.c.id == number)).one()
             vector = np.frombuffer(plain, "<f4")
-            rejected.keep(
-                connection, gallery.collection, gallery.vault, subject, vector, gallery.actor.name
-            )
+            rejected.keep(connection, gallery.collection, gallery.vault, subject, vector, gallery.actor.name)
         connection.execute(
             update(table)
             .where(table.c.id == alert)

@@ -17,7 +17,8 @@ from lineament.core.template import ModelId, Template, Templates, require_same_m
 from lineament.core.verdict import Reason
 from lineament.datasets.people_tables import TemplateRows, open_templates, read_people
 from lineament.gallery.bulk_folder import enroll_folder, said_of
-from lineament.gallery.bulk_rows import Opened, Rows, odd_name, write_rows
+from lineament.gallery.bulk_known import odd_name
+from lineament.gallery.bulk_rows import Opened, Rows, write_rows
 from lineament.gallery.bulk_summary import BulkItem, Progress, Summary, Tally
 from lineament.gallery.enrol import About
 from lineament.gallery.values import Collection
@@ -33,7 +34,7 @@ UNIT = 1e-4
 
 
 @dataclass(slots=True, eq=False)
-class _Given:
+class Given:
     """Samples as they were handed in.
 
     Attributes:
@@ -120,8 +121,8 @@ def enroll_table(
     Args:
         gallery: the collection.
         path: Parquet as `lineament embed` writes it (the subject is the folder of a photograph, or the name
-            of one that lies in no folder), or Parquet, CSV or TSV with the columns `subject` and `vector`; see
-            `lineament.datasets.people_tables`.
+            of one that lies in no folder), or Parquet, CSV or TSV with the columns `subject` and `vector`;
+            see `lineament.datasets.people_tables`.
         people_csv: what is known of each subject, a row each.
         sensitive: its columns that are sealed.
         consent: given by everyone in the table.
@@ -185,7 +186,7 @@ def _enrol_rows(
     gallery: Opened, rows: TemplateRows, people: Mapping[str, About], tally: Tally, path: str | Path
 ) -> None:
     """Enrol one batch of a table."""
-    given = _from_rows(rows.vectors, rows.norms)
+    given = from_rows(rows.vectors, rows.norms)
     digest, before = gallery.collection.model.digest, tally.total()
     for i, (code, message) in rows.wrong.items():
         given.wrong[i] = Reason(code, message, blocking=True)
@@ -215,12 +216,12 @@ def _checked(
 
 def _given(
     templates: Templates | Sequence[Template] | np.ndarray, collection: Collection, model: ModelId | None
-) -> _Given:
+) -> Given:
     width = collection.dimension
     if isinstance(templates, Templates):
         require_same_model(templates.model, collection.model)
         _require_width(templates.vectors.shape[1], width)
-        return _Given(templates.vectors, templates.norms, {})
+        return Given(templates.vectors, templates.norms, {})
     if isinstance(templates, np.ndarray):
         if model is None:
             raise InvalidArgument("an array does not say which model made it: give model=, or Templates")
@@ -231,7 +232,7 @@ def _given(
                 f"{templates.shape}"
             )
         _require_width(templates.shape[1], width)
-        return _from_rows(templates, None)
+        return from_rows(templates, None)
     return _from_list(templates, collection)
 
 
@@ -242,7 +243,7 @@ def _require_width(found: int, wanted: int) -> None:
         )
 
 
-def _from_list(templates: Sequence[Template], collection: Collection) -> _Given:
+def _from_list(templates: Sequence[Template], collection: Collection) -> Given:
     width, wanted = collection.dimension, collection.model
     wrong: dict[int, Reason] = {}
     vectors = np.zeros((len(templates), width), np.float32)
@@ -256,12 +257,12 @@ def _from_list(templates: Sequence[Template], collection: Collection) -> _Given:
             wrong[i] = Reason("template_invalid", message, blocking=True)
         else:
             vectors[i], norms[i] = template.vector, template.norm
-    given = _from_rows(vectors, norms)
+    given = from_rows(vectors, norms)
     given.wrong |= wrong
     return given
 
 
-def _from_rows(vectors: np.ndarray, norms: np.ndarray | None) -> _Given:
+def from_rows(vectors: np.ndarray, norms: np.ndarray | None) -> Given:
     """Rows of which each may be unit, raw, zero or not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
@@ -278,7 +279,7 @@ def _from_rows(vectors: np.ndarray, norms: np.ndarray | None) -> _Given:
         rows = rows.copy()
         rows[raw] = (vectors[raw].astype(np.float64) / lengths[raw, None]).astype(np.float32)
     kept = lengths.astype(np.float32) if norms is None else np.where(np.isfinite(norms), norms, lengths)
-    return _Given(rows, kept.astype(np.float32), wrong)
+    return Given(rows, kept.astype(np.float32), wrong)
 
 
 def _chunks(subjects: Sequence[str], size: int) -> Iterator[np.ndarray]:
@@ -293,7 +294,7 @@ def _enrol_part(
     gallery: Opened,
     part: np.ndarray,
     subjects: Sequence[str],
-    given: _Given,
+    given: Given,
     digests: Sequence[str | None] | None,
     people: Mapping[str, About],
     sources: Sequence[str],
@@ -321,7 +322,7 @@ def _enrol_part(
 
 
 def _usable(
-    part: Sequence[int], subjects: Sequence[str], given: _Given, sources: Sequence[str], tally: Tally
+    part: Sequence[int], subjects: Sequence[str], given: Given, sources: Sequence[str], tally: Tally
 ) -> list[int]:
     """Rows that may be enrolled; the others are told."""
     odd: dict[str, Reason | None] = {}

@@ -13,7 +13,7 @@ from lineament.core.ports import Captured
 from lineament.core.verdict import Reason
 from lineament.datasets.people_folder import PeopleFolder, Placed, listed, look
 from lineament.datasets.people_tables import PeopleList, Person, read_people, same_name
-from lineament.gallery.bulk_rows import differs, existing_subjects, known_digests, odd_name
+from lineament.gallery.bulk_known import differs, existing_subjects, known_digests, odd_name
 from lineament.gallery.bulk_summary import BulkItem, Progress, Summary, Tally
 from lineament.gallery.enrol import About
 from lineament.gallery.people import People
@@ -44,9 +44,9 @@ def enroll_folder(
     """Enrol the photographs of many people.
 
     FOLDER/SUBJECT/… belongs to SUBJECT, FOLDER/NAME.jpg to NAME, unless the list has a column `file`, which
-    then says which photographs are taken and whose they are. A photograph that is enrolled under its subject is
-    not embedded again. Stopped (Ctrl-C, a crash), the same call goes on where it was: what was embedded before a Ctrl-C is
-    written first.
+    then says which photographs are taken and whose they are. A photograph that is enrolled under its subject
+    is not embedded again. Stopped (Ctrl-C, a crash), the same call goes on where it was: what was embedded
+    before a Ctrl-C is written first.
 
     Args:
         gallery: opened with a recognizer.

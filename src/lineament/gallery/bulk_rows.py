@@ -8,17 +8,17 @@ templates are computed for all subjects of the same number of samples at once.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.sql.schema import Table
 
-from lineament.core.errors import InvalidArgument
 from lineament.core.verdict import Reason
 from lineament.gallery import schema, subjects
 from lineament.gallery.audit import Actor, Audit, next_row
+from lineament.gallery.bulk_known import differs, existing_subjects, known_digests
 from lineament.gallery.bulk_template_of import subject_templates
 from lineament.gallery.clock import now
 from lineament.gallery.enrol import About
@@ -27,7 +27,6 @@ from lineament.gallery.seal import Sealer, seal_vectors
 from lineament.gallery.truth import Truth, chunks, take
 from lineament.gallery.values import Collection
 from lineament.gallery.vault import Vault
-
 
 _SUBJECT = (
     "id", "collection_id", "external_id", "metadata", "sensitive", "consent", "retain_until", "data_key",
@@ -39,6 +38,7 @@ _REFERENCE = (
 _OUTBOX = ("seq", "collection_id", "act", "reference_id")
 
 
+@runtime_checkable
 class Opened(Protocol):
     """What is written into; every `Gallery` is one."""
 
@@ -148,7 +148,7 @@ def write_rows(
     with to.truth.write() as connection:
         # Taking a number first makes other writers wait: what is looked up below stays true until the commit.
         take(connection, "seq", 0)
-        there = _existing(connection, to.collection, [*dict.fromkeys(rows.subjects), *(bare or ())])
+        there = existing_subjects(connection, to.collection, [*rows.subjects, *(bare or ())])
         blocked = {} if as_it_was else _without_consent(to.collection, there, rows.subjects, about)
         outcome, fresh = _sorted_out(connection, to.collection, rows, there, blocked)
         wanted = dict.fromkeys(rows.subjects[i] for i in fresh)
@@ -167,40 +167,6 @@ def write_rows(
         body = _body(outcome, first, len(fresh))
         to.audit.append(connection, to.actor, action, to.collection.name, None, body)
     return outcome
-
-
-def known_digests(
-    connection: Connection, collection: Collection, digests: Iterable[str]
-) -> set[tuple[int, str]]:
-    """(subject row, digest) of those references that have one of these digests."""
-    table = schema.reference
-    found: set[tuple[int, str]] = set()
-    for some in chunks(list(dict.fromkeys(digests))):
-        rows = connection.execute(
-            select(table.c.subject_id, table.c.source_digest).where(
-                table.c.collection_id == collection.id, table.c.source_digest.in_(some)
-            )
-        )
-        found.update((int(row[0]), str(row[1])) for row in rows)
-    return found
-
-
-def existing_subjects(connection: Connection, collection: Collection, names: Iterable[str]) -> dict[str, Any]:
-    """Rows of those subjects that are there, by external id."""
-    return _existing(connection, collection, list(dict.fromkeys(names)))
-
-
-def _existing(connection: Connection, collection: Collection, names: list[str]) -> dict[str, Any]:
-    table = schema.subject
-    names_of = ("id", "external_id", "data_key", "metadata", "sensitive", "consent", "retain_until")
-    columns = [table.c[name] for name in names_of]
-    found: dict[str, Any] = {}
-    for some in chunks(names):
-        rows = connection.execute(
-            select(*columns).where(table.c.collection_id == collection.id, table.c.external_id.in_(some))
-        )
-        found.update((str(row.external_id), row) for row in rows)
-    return found
 
 
 def _without_consent(
@@ -321,23 +287,6 @@ def _change_subjects(
             subjects.change(connection, vault, person.row, said)
 
 
-def differs(vault: Vault, row: Any, said: About) -> bool:
-    """Whether a subject's row does not say already what `said` says."""
-    if said.metadata is not None and {**row.metadata, **said.metadata} != row.metadata:
-        return True
-    if said.consent is not None and dict(said.consent) != row.consent:
-        return True
-    if said.retain_until is not None and said.retain_until != row.retain_until:
-        return True
-    if not said.sensitive:
-        return False
-    if row.sensitive is None:
-        return True
-    seal = vault.of(int(row.id), row.data_key)
-    before = json.loads(seal.open(row.sensitive, vault.place("metadata", int(row.id))))
-    return bool({**before, **said.sensitive} != before)
-
-
 def _add_references(
     connection: Connection,
     to: Opened,
@@ -394,15 +343,6 @@ def insert_rows(
 def _json(value: Mapping[str, Any] | None) -> str:
     """As SQLAlchemy stores it: None is JSON's null."""
     return "null" if value is None else "{}" if not value else json.dumps(dict(value))
-
-
-def odd_name(name: str) -> Reason | None:
-    """Why this cannot be a subject's id; None when it can."""
-    try:
-        subjects.check_id(name)
-    except InvalidArgument as error:
-        return Reason(error.reason, error.message, blocking=True)
-    return None
 
 
 def _body(outcome: Written, first: int, count: int) -> dict[str, Any]:

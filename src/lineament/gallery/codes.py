@@ -258,7 +258,7 @@ class _Search:
 
     def _swept(self, jobs: list[_Job]) -> Found:
         """All rows multiplied with all probes; those that may be wanted scored by bytes."""
-        work = Sweep(self.codec, self.rotated, self.k, self._bars())
+        work = Sweep(self.codec, self.asked, self.k, self._bars())
         stretches = [(j.segment, j.scope, a, b) for j in jobs for a, b in work.stretches(j.segment.size)]
         coarse = self.index.tasks(work.stretch, stretches)
         bars = self._bars([found for found, _, _ in coarse])
@@ -266,54 +266,26 @@ class _Search:
         def scored(part: tuple[Found, Segment, Int64[np.ndarray, "r"]]) -> Found:
             found, segment, rows = part
             keep = found.scores.astype(np.float64) + found.error >= bars[found.probe]
-            return segment.by_bytes(found.probe[keep], self.rotated, rows[keep])
+            return segment.by_bytes(found.probe[keep], self.asked, rows[keep], bars)
 
         return Found.join(self.index.tasks(scored, coarse))
 
-    def _ranked(self, jobs: list[_Job]) -> Bool[np.ndarray, "m"]:
-        """Rows in the order of a code, as many as it takes; for which probes that is assured."""
-        told: dict[int, Found] = {}
-        complete = np.ones(self.probes, np.bool_)
-        for signs, k in self._plan(max(j.segment.size for j in jobs)):
-            bars = self._bars(list(told.values()))
-            answers = self.index.tasks(partial(self._best, k=k, signs=signs, bars=bars), jobs)
-            for job, (found, _) in zip(jobs, answers, strict=True):
-                found = Found(job.probes[found.probe], found.ids, found.scores, found.error)
-                before = told.get(id(job.segment), Found.join([]))
-                told[id(job.segment)] = Found.join([before.only(~np.isin(before.probe, job.probes)), found])
-            bars = self._bars(list(told.values()))
-            jobs = [
-                _Job(job.segment, job.scope, job.probes[reach >= bars[job.probes]])
-                for job, (_, reach) in zip(jobs, answers, strict=True)
-                if (reach >= bars[job.probes]).any()
-            ]
-            if not jobs:
-                break
-        for job in jobs:
-            complete[job.probes] = False
-        self.found += told.values()
-        return complete
+    def _searched(self, jobs: list[_Job]) -> bool:
+        """Rows that a code says may be wanted; whether that is assured.
 
-    def _best(
-        self, job: _Job, k: int, signs: bool, bars: Float64[np.ndarray, "m"]
-    ) -> tuple[Found, Float64[np.ndarray, "p"]]:
-        return job.segment.best(self.rotated[job.probes], k, bars[job.probes], job.scope, signs)
-
-    def _plan(self, size: int) -> Iterator[tuple[bool, int]]:
-        """Which code ranks, and how many rows: more each time."""
-        if self.codec.has_signs:
-            # With bytes at hand twice is enough: many rows in rank order take longer than all rows by bytes.
-            k, most = max(2 * self.k, 64), 8 * self.k if self.codec.has_bytes else MOST
-            yield True, k
-            while k < min(most, size):
-                k *= 4
-                yield True, k
-        if self.codec.has_bytes:
-            k = max(2 * self.k, 64)
-            yield False, k
-            while k < size:
-                k *= 4
-                yield False, k
+        With a floor that few rows can reach: all that reach it, at once. Otherwise the first in the code's order
+        set a bar, and if the rest may reach it, all that reach the bar.
+        """
+        signs = self.codec.has_signs
+        floors = np.full(self.probes, self.floor)
+        if self._share(jobs, floors, signs) > DIRECT:
+            ranked = self._each(jobs, lambda s, scope: s.best(self.asked, self._first, self._bars(), scope, signs))
+            bars = self._bars([found for found, _ in ranked])
+            open_jobs = [job for job, (_, reach) in zip(jobs, ranked, strict=True) if (reach >= bars).any()]
+            done = [found for job, (found, _) in zip(jobs, ranked, strict=True) if job not in open_jobs]
+            self.found += done
+            jobs = open_jobs
+        return True
 
 
 def _struck(segments: tuple[Segment, ...], ids: Int64[np.ndarray, "n"]) -> tuple[Segment, ...]:

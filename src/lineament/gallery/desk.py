@@ -3,7 +3,7 @@
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from lineament.core.errors import InvalidArgument
@@ -160,6 +160,16 @@ class Desk:
     def rebuild(self, progress: Any = None) -> int:
         """Make the index anew from the truth; the number of references."""
         return self.follower.rebuild(progress)
+
+    def note(self, action: str, body: Mapping[str, Any] | None = None) -> None:
+        """Leave a record in the audit log: that a watch began, that an export was handed over.
+
+        Args:
+            action: what was done, snake_case.
+            body: plain values; never a template.
+        """
+        with self.truth.write() as connection:
+            self.audit.append(connection, self.actor, action, self.collection.name, body=body)
 
     def close(self) -> None:
         """Let go of index and database."""

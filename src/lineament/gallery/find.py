@@ -297,10 +297,11 @@ def _rank(
 
 
 def exact(probe: Float32[np.ndarray, "d"], vectors: Float32[np.ndarray, "n d"]) -> Float64[np.ndarray, "n"]:
-    """Cosines in float64 of float32 vectors, as `Template.similarity` computes them."""
+    """Cosines in float64 of float32 vectors; of equal vectors exactly 1, of the same pair always the same."""
     a, b = probe.astype(np.float64), vectors.astype(np.float64)
-    lengths = np.sqrt((a @ a) * np.einsum("nd,nd->n", b, b))
-    return np.clip((b @ a) / lengths, -1.0, 1.0)
+    lengths = np.sqrt(np.einsum("d,d->", a, a) * np.einsum("nd,nd->n", b, b))
+    # Not `b @ a`, where the last digit of a row depends on which others stand beside it.
+    return np.clip(np.einsum("nd,d->n", b, a) / lengths, -1.0, 1.0)
 
 
 def _is_rejected(probe: np.ndarray, score: float, rejected: np.ndarray | None) -> bool:

@@ -90,14 +90,14 @@ class Follower:
     def _from_references(self, progress: Callable[[int], None] | None = None) -> int:
         with self.truth.read() as connection:
             target = self._target(connection)
-            rows = connection.execution_options(yield_per=AT_ONCE).execute(
-                stored_vectors().where(schema.reference.c.collection_id == self.collection_id)
-            )
-            for part in rows.partitions(AT_ONCE):
-                # The number is told at the end: an index that was filled by half knows that it is not.
-                self.index.upsert(_ids(part), self._unseal(part), self.index.applied_seq())
-                if progress is not None:
-                    progress(len(part))
+            stream = connection.execution_options(yield_per=AT_ONCE)
+            own = stored_vectors().where(schema.reference.c.collection_id == self.collection_id)
+            with stream.execute(own) as rows:
+                for part in rows.partitions(AT_ONCE):
+                    # The number is told at the end: an index that was filled by half knows that it is not.
+                    self.index.upsert(_ids(part), self._unseal(part), self.index.applied_seq())
+                    if progress is not None:
+                        progress(len(part))
             self.index.delete(np.zeros(0, np.int64), target)
         return target
 

@@ -118,8 +118,8 @@ class MilvusLink:
         codes = _codes(error)
         if self.address.lite and type(error).__name__ == "ConnectionConfigException":
             return IndexUnavailable(
-                f"milvus-lite cannot open {self.address}: its folder must be in one that is there, and only one "
-                "process at a time may hold it; several processes need a Milvus server"
+                f"milvus-lite cannot open {self.address}: its folder must be in one that is there, and only "
+                "one process at a time may hold it; several processes need a Milvus server"
             )
         if "UNAUTHENTICATED" in codes or "PERMISSION_DENIED" in codes:
             return IndexUnavailable(
@@ -133,7 +133,8 @@ class MilvusLink:
             )
         if "UNAVAILABLE" in codes or "2" in codes:
             return IndexUnavailable(
-                f"Milvus at {self.address} could not be reached to {what}: try again when it answers; {UNTOUCHED}"
+                f"Milvus at {self.address} could not be reached to {what}: try again when it answers; "
+                f"{UNTOUCHED}"
             )
         return IndexUnavailable(f"Milvus at {self.address} could not {what}: {_reason(error)}")
 

@@ -177,6 +177,23 @@ class Searching(Desk):
         base = found[0]
         return Found(candidates, boundary, base.reasons, base.face, len(ids))
 
+    def look(self, templates: Templates, k: int = 2) -> list[tuple[Candidate, ...]]:
+        """The best subjects for each face of a frame, whatever their likeness; it leaves no audit record.
+
+        For a watch over frames, which looks many times a second and applies the threshold to votes: what it
+        leaves in the log is that it began and ended, and every alert.
+
+        Args:
+            templates: of the faces.
+            k: subjects for each; votes ask for the margin between the best two.
+
+        Raises:
+            TemplateMismatch: of another model than the collection's.
+        """
+        rows = unit_rows(list(templates), self.collection)
+        found = self._search(self.vault.turn(rows), -1.0, k) if len(rows) else []
+        return [ranked.candidates for ranked in found]
+
     def _answer(
         self,
         vectors: np.ndarray,

@@ -18,13 +18,14 @@ Every row is rotated by one random matrix. Two codes are kept of the rotated row
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from lineament.core.errors import IndexUnavailable
 from lineament.gallery.flat import Found, rounding
+from lineament.runtime.byte_products import Rounded, multiply
 
 Kind = Literal["bytes", "rabitq", "rabitq+bytes"]
 
@@ -39,6 +40,8 @@ QUERY_BITS = 8
 _SEED = 20_240_614
 _SAMPLE = 2048
 _PROBES = 256
+_SHARES = np.geomspace(1e-4, 1.0, 41)
+_MANY = 256
 
 
 def engine() -> Any:
@@ -68,8 +71,6 @@ class Codec:
     def __init__(self, dimension: int, kind: Kind) -> None:
         self.dimension, self.kind = dimension, kind
         self.has_signs, self.has_bytes = kind.startswith("rabitq"), kind.endswith("bytes")
-        # Rank order over all rows, by a layout that is twice as fast and takes no filter: bytes do the rest.
-        self.packed = kind == "rabitq+bytes"
         half = min(1.0, SPREAD / np.sqrt(dimension))
         self.low, self.step = -half, 2.0 * half / 255.0
         gaussian = np.random.default_rng(_SEED).standard_normal((dimension, dimension))
@@ -99,15 +100,24 @@ class Codec:
         store.qb = QUERY_BITS
         return store
 
-    def sign_index(self, rotated: Float32[np.ndarray, "n d"]) -> Any:
-        """Sign codes of rows, laid out for searching."""
-        store = self.sign_store()
-        store.add(rotated)
-        if not self.packed:
-            return store
-        packed = engine().IndexRaBitQFastScan(store, 32)
-        packed.qb = QUERY_BITS
-        return packed
+
+class Probes:
+    """Probes of one search, as the codes see them.
+
+    Args:
+        rotated: unit rows, rotated.
+    """
+
+    def __init__(self, rotated: Float32[np.ndarray, "m d"]) -> None:
+        self.rotated = rotated
+
+    def __len__(self) -> int:
+        return len(self.rotated)
+
+    @cached_property
+    def rounded(self) -> Rounded:
+        """The same as bytes."""
+        return Rounded(self.rotated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +142,12 @@ class Drift:
         return max(SAFETY * self.sigma, self.worst)
 
     @classmethod
-    def measured(cls, codec: Codec, rotated: Float32[np.ndarray, "n d"]) -> "Drift":
-        """Of a sample of rows against some of them as probes."""
-        generator = np.random.default_rng(_SEED)
-        rows = rotated[np.sort(generator.permutation(len(rotated))[:_SAMPLE])]
-        probes = rows[generator.permutation(len(rows))[:_PROBES]]
-        scores, order = codec.sign_index(rows).search(probes, len(rows))
-        errors = scores.astype(np.float64) - np.take_along_axis(probes @ rows.T, order, axis=1)
+    def of(cls, errors: Float64[np.ndarray, "p r"], dimension: int) -> "Drift":
+        """Of errors that were measured."""
         bias = float(errors.mean())
         # A few rows say little: never less than the theorem has it, sqrt((1 − o²)/o²) at o = 0.8.
-        sigma = max(float(errors.std()), 0.75 / np.sqrt(max(1, codec.dimension - 1)))
-        return cls(bias, float(sigma), float(np.abs(errors - bias).max()), errors.size)
+        sigma = max(float(errors.std()), float(0.75 / np.sqrt(max(1, dimension - 1))))
+        return cls(bias, sigma, float(np.abs(errors - bias).max()), errors.size)
 
     @classmethod
     def worse(cls, drifts: "list[Drift]") -> "Drift":
@@ -155,73 +160,102 @@ class Drift:
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """What a sample of a segment's rows says about all of them.
+
+    Attributes:
+        drift: of sign codes, None without them.
+        heights: scores that the shares of `_SHARES` of all pairs are over: by signs, else exact.
+    """
+
+    drift: Drift | None
+    heights: Float64[np.ndarray, "s"]
+
+    def share(self, score: float) -> float:
+        """About what share of rows a code gives this score or more; to choose a way, not to rely on."""
+        return float(np.interp(-score, -self.heights, _SHARES, left=0.0))
+
+    @classmethod
+    def of(cls, codec: Codec, rotated: Float32[np.ndarray, "n d"]) -> "Sample":
+        """Of some rows, some of them as probes."""
+        generator = np.random.default_rng(_SEED)
+        rows = rotated[np.sort(generator.permutation(len(rotated))[:_SAMPLE])]
+        probes = rows[generator.permutation(len(rows))[:_PROBES]]
+        scores, drift = (probes @ rows.T).astype(np.float64), None
+        if codec.has_signs:
+            store = codec.sign_store()
+            store.add(rows)
+            coded, order = store.search(probes, len(rows))
+            drift = Drift.of(coded - np.take_along_axis(scores, order, axis=1), codec.dimension)
+            scores = coded
+        return cls(drift, np.quantile(scores, 1.0 - _SHARES).astype(np.float64))
+
+    @classmethod
+    def joint(cls, samples: "list[Sample]") -> "Sample":
+        """One for the rows of several."""
+        drifts = [s.drift for s in samples if s.drift is not None]
+        heights = np.max([s.heights for s in samples], axis=0)
+        return cls(Drift.worse(drifts) if drifts else None, heights)
+
+
+@dataclass(frozen=True, eq=False)
 class Segment:
     """Encoded rows, by rising id, and which of them can still be found.
 
     Attributes:
         radius: how far a score from bytes may be from the exact one; 0 without bytes.
-        drift: the same of sign codes, None without them.
+        byte_index: FAISS's flat index of bytes, None without.
+        sign_index: FAISS's flat index of signs, None without.
     """
 
     codec: Codec
     ids: Int64[np.ndarray, "n"]
     alive: Bool[np.ndarray, "n"]
     radius: float
-    drift: Drift | None
+    sample: Sample
     byte_index: Any
     sign_index: Any
 
     @classmethod
     def encode(
         cls, codec: Codec, ids: Int64[np.ndarray, "n"], vectors: Float32[np.ndarray, "n d"]
-    ) -> "tuple[Segment, Bool[np.ndarray, 'n']]":
-        """Of rows by rising id; the mask says which of them bytes cannot hold, and are left out."""
-        rotated = codec.rotated(vectors)
-        if not codec.has_bytes:
-            return cls._of(codec, ids, rotated, None, 0.0), np.zeros(len(ids), np.bool_)
-        store = codec.byte_store()
-        codes = store.sa_encode(rotated)
-        lost = np.linalg.norm(store.sa_decode(codes) - rotated, axis=1)
-        odd = lost > ODD
-        if odd.any():
-            ids, rotated, codes, lost = ids[~odd], rotated[~odd], codes[~odd], lost[~odd]
-        radius = float(lost.max(initial=0.0)) + rounding(codec.dimension)
-        return cls._of(codec, ids, rotated, codes, radius), odd
+    ) -> "tuple[Segment | None, Bool[np.ndarray, 'n']]":
+        """Of rows by rising id, one or more; the mask says which of them bytes cannot hold, and are left out."""
+        rotated, odd = codec.rotated(vectors), np.zeros(len(ids), np.bool_)
+        store, radius = None, 0.0
+        if codec.has_bytes:
+            store = codec.byte_store()
+            codes = store.sa_encode(rotated)
+            lost = np.linalg.norm(store.sa_decode(codes) - rotated, axis=1)
+            odd = lost > ODD
+            if odd.all():
+                return None, odd
+            if odd.any():
+                ids, rotated, codes, lost = ids[~odd], rotated[~odd], codes[~odd], lost[~odd]
+            store.add_sa_codes(codes)
+            radius = float(lost.max()) + rounding(codec.dimension)
+        signs = None
+        if codec.has_signs:
+            signs = codec.sign_store()
+            signs.add(rotated)
+        sample = Sample.of(codec, rotated)
+        return cls(codec, ids, np.ones(len(ids), np.bool_), radius, sample, store, signs), odd
 
     @classmethod
     def merged(cls, segments: "list[Segment]") -> "Segment":
-        """The findable rows of several, out of their codes."""
+        """The findable rows of several, codes and all."""
         codec = segments[0].codec
         ids = np.concatenate([s.ids[s.alive] for s in segments])
         order = np.argsort(ids)
+        store = signs = None
         if codec.has_bytes:
-            codes = np.concatenate([s.codes[s.alive] for s in segments])[order]
-            decoded = codec.byte_store().sa_decode(codes) if codec.has_signs else np.zeros((0, 0), np.float32)
-            whole = cls._of(codec, ids[order], decoded, codes, max(s.radius for s in segments))
-            if whole.drift is None:
-                return whole
-            # Measured against decoded rows, which are off by up to the radius themselves.
-            radius = whole.radius
-            wider = replace(whole.drift, worst=whole.drift.worst + radius)
-            return replace(whole, drift=wider)
-        codes = np.concatenate([s.sign_codes[s.alive] for s in segments])[order]
-        store = codec.sign_store()
-        store.add_sa_codes(np.ascontiguousarray(codes))
-        drift = Drift.worse([s.drift for s in segments if s.drift is not None])
-        return cls(codec, ids[order], np.ones(len(ids), np.bool_), 0.0, drift, None, store)
-
-    @classmethod
-    def _of(
-        cls, codec: Codec, ids: np.ndarray, rotated: np.ndarray, codes: np.ndarray | None, radius: float
-    ) -> "Segment":
-        store = None
-        if codes is not None:
             store = codec.byte_store()
-            store.add_sa_codes(np.ascontiguousarray(codes))
-        drift = signs = None
-        if codec.has_signs and len(ids):
-            drift, signs = Drift.measured(codec, rotated), codec.sign_index(rotated)
-        return cls(codec, ids, np.ones(len(ids), np.bool_), radius, drift, store, signs)
+            store.add_sa_codes(np.concatenate([s.codes[s.alive] for s in segments])[order])
+        if codec.has_signs:
+            signs = codec.sign_store()
+            signs.add_sa_codes(np.concatenate([s.sign_codes[s.alive] for s in segments])[order])
+        sample, radius = Sample.joint([s.sample for s in segments]), max(s.radius for s in segments)
+        return cls(codec, ids[order], np.ones(len(ids), np.bool_), radius, sample, store, signs)
 
     @property
     def size(self) -> int:
@@ -246,7 +280,7 @@ class Segment:
 
     @cached_property
     def sign_codes(self) -> UInt8[np.ndarray, "n c"]:
-        """Sign codes, in place; not of packed ones."""
+        """The sign codes, in place."""
         return _view(self.sign_index, self.size, int(self.sign_index.sa_code_size()))
 
     def rows_of(self, ids: Int64[np.ndarray, "a"]) -> Int64[np.ndarray, "r"]:
@@ -262,38 +296,69 @@ class Segment:
         alive[rows] = False
         return replace(self, alive=alive)
 
+    def bias(self, signs: bool) -> float:
+        """Mean of a code's score less the exact one."""
+        return self.sample.drift.bias if signs and self.sample.drift is not None else 0.0
+
+    def margin(self, signs: bool) -> float:
+        """How far a code's score, less its bias, may be from the exact one."""
+        return self.sample.drift.margin if signs and self.sample.drift is not None else self.radius
+
+    def share(self, bar: float, signs: bool) -> float:
+        """About what share of rows may reach a bar, as far as a code can tell."""
+        return self.sample.share(bar + self.bias(signs) - self.margin(signs))
+
     def by_bytes(
-        self, probe: Int64[np.ndarray, "n"], rotated: Float32[np.ndarray, "m d"], rows: Int64[np.ndarray, "n"]
+        self,
+        probe: Int64[np.ndarray, "n"],
+        probes: Probes,
+        rows: Int64[np.ndarray, "n"],
+        bars: Float64[np.ndarray, "m"],
     ) -> Found:
-        """Scores of (probe, row) pairs from bytes, within `radius` of exact; `probe` rises."""
-        scores = np.empty(len(rows), np.float32)
-        base = rotated.sum(axis=1) * np.float32(self.codec.low + self.codec.step / 2)
-        start = np.searchsorted(probe, np.arange(len(rotated) + 1))
-        for q, (a, b) in enumerate(pairwise(start)):
-            for c in range(a, b, 8192):
-                part = rows[c : min(c + 8192, b)]
-                products = self.codes[part].astype(np.float32) @ rotated[q]
-                scores[c : c + len(part)] = products * np.float32(self.codec.step) + base[q]
-        return Found(probe, self.ids[rows], scores, np.full(len(rows), self.radius, np.float32))
+        """Those (probe, row) pairs that may reach the probe's bar, scored within `radius`; `probe` rises."""
+        kept: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        codec, starts = self.codec, np.searchsorted(probe, np.arange(len(probes) + 1))
+        base = probes.rotated.sum(axis=1) * np.float32(codec.low + codec.step / 2)
+        for q, (start, stop) in enumerate(pairwise(starts)):
+            for a in range(start, stop, 8192):
+                at = np.arange(a, min(a + 8192, stop))
+                codes = self.codes[rows[at]]
+                if len(at) > _MANY:
+                    likely = self._likely(codes, probes.rounded, q, bars[q])
+                    at, codes = at[likely], codes[likely]
+                product = codes.astype(np.float32) @ probes.rotated[q]
+                score = product * np.float32(codec.step) + base[q]
+                over = score >= bars[q] - self.radius
+                kept.append(at[over]), scores.append(score[over])
+        at = np.concatenate([*kept, np.zeros(0, np.int64)])
+        score = np.concatenate([*scores, np.zeros(0, np.float32)])
+        return Found(probe[at], self.ids[rows[at]], score, np.full(len(at), self.radius, np.float32))
+
+    def _likely(
+        self, codes: UInt8[np.ndarray, "b d"], rounded: Rounded, q: int, bar: float
+    ) -> Bool[np.ndarray, "b"]:
+        """Whether rows may reach a bar, by products of bytes, which are quick."""
+        products = np.empty((len(codes), 1), np.int32)
+        multiply(codes, np.ascontiguousarray(rounded.columns[:, q : q + 1]), products)
+        unit, base = rounded.line(self.codec.low, self.codec.step)
+        return products[:, 0] * unit[q] + base[q] >= bar - rounded.error(self.radius)[q]
 
     def pairs(
-        self,
-        rotated: Float32[np.ndarray, "m d"],
-        rows: Int64[np.ndarray, "r"],
-        bars: Float64[np.ndarray, "m"],
+        self, probes: Probes, rows: Int64[np.ndarray, "r"], bars: Float64[np.ndarray, "m"]
     ) -> Found:
         """Every probe with every one of some rows, by bytes, those that may reach the probe's bar."""
         decoded = self.codes[rows].astype(np.float32)
         decoded *= np.float32(self.codec.step)
         decoded += np.float32(self.codec.low + self.codec.step / 2)
-        scores = rotated @ decoded.T
+        scores = probes.rotated @ decoded.T
         probe, at = np.nonzero(scores >= bars[:, None] - self.radius)
         error = np.full(len(at), self.radius, np.float32)
         return Found(probe, self.ids[rows[at]], scores[probe, at], error)
 
     def best(
         self,
-        rotated: Float32[np.ndarray, "m d"],
+        probes: Probes,
         k: int,
         bars: Float64[np.ndarray, "m"],
         scope: Bool[np.ndarray, "n"] | None,
@@ -302,54 +367,76 @@ class Segment:
         """The k rows that a code ranks first, scored as well as this segment can.
 
         Args:
-            rotated: probes.
-            k: how many rows to rank; with packed sign codes rows out of scope count too.
+            probes: m of them.
+            k: how many rows to rank.
             bars: for each probe, rows that are surely under it may be left out.
             scope: which rows to look at, None for all.
             signs: rank by sign codes, not by bytes.
 
         Returns:
-            Rows, and for each probe the largest exact cosine that a row in scope but not among them can have.
+            Rows, and for each probe the largest exact cosine that a row in scope but not ranked can have.
         """
-        packed = signs and self.codec.packed
-        wanted = self.size if scope is None or packed else int(np.count_nonzero(scope))
+        wanted = self.size if scope is None else int(np.count_nonzero(scope))
         k = min(k, wanted)
         if k == 0:
-            return Found.join([]), np.full(len(rotated), -np.inf)
-        scores, rows = self._ranked(rotated, k, None if packed else scope, signs)
-        bias, margin = 0.0, self.radius
-        if signs and self.drift is not None:
-            bias, margin = self.drift.bias, self.drift.margin
-        reach = np.full(len(rotated), -np.inf)
+            return Found.join([]), np.full(len(probes), -np.inf)
+        index, parameters = self._index(scope, signs)
+        scores, rows = index.search(probes.rotated, k, params=parameters)
+        bias, margin = self.bias(signs), self.margin(signs)
+        reach = np.full(len(probes), -np.inf)
         if k < wanted:
             reach = scores[:, -1].astype(np.float64) - bias + margin
-        keep = (rows >= 0) & (scores >= bars[:, None] + (bias - margin))
-        if packed and scope is not None:
-            keep &= scope[rows]
-        probe, at = np.nonzero(keep)
-        chosen = rows[probe, at]
-        if self.codec.has_bytes:
-            return self.by_bytes(probe, rotated, chosen), reach
-        unbiased = scores[probe, at] - np.float32(bias)
-        return Found(probe, self.ids[chosen], unbiased, np.full(len(at), margin, np.float32)), reach
+        probe, at = np.nonzero((rows >= 0) & (scores >= bars[:, None] + (bias - margin)))
+        return self._scored(probe, probes, rows[probe, at], scores[probe, at], bars, signs), reach
 
-    def _ranked(
-        self, rotated: np.ndarray, k: int, scope: np.ndarray | None, signs: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        index = self.sign_index if signs else self.byte_index
-        if scope is None:
-            return cast(tuple[np.ndarray, np.ndarray], index.search(rotated, k))
+    def over(
+        self,
+        probes: Probes,
+        bars: Float64[np.ndarray, "m"],
+        scope: Bool[np.ndarray, "n"] | None,
+        signs: bool,
+    ) -> Found:
+        """All rows that may reach the probes' bars; arguments as for `best`."""
+        index, parameters = self._index(scope, signs)
+        shift = self.bias(signs) - self.margin(signs)
+        probe: list[np.ndarray] = []
+        rows: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for q in range(len(probes)):
+            # FAISS gives what is over a radius, not what is at it.
+            radius = float(np.nextafter(np.float32(bars[q] + shift), np.float32(-2.0)))
+            _, score, row = index.range_search(probes.rotated[q : q + 1], radius, params=parameters)
+            order = np.argsort(row)
+            probe.append(np.full(len(row), q)), rows.append(row[order]), scores.append(score[order])
+        return self._scored(
+            np.concatenate(probe), probes, np.concatenate(rows), np.concatenate(scores), bars, signs
+        )
+
+    def _scored(
+        self,
+        probe: Int64[np.ndarray, "p"],
+        probes: Probes,
+        rows: Int64[np.ndarray, "p"],
+        scores: Float32[np.ndarray, "p"],
+        bars: Float64[np.ndarray, "m"],
+        signs: bool,
+    ) -> Found:
+        if self.codec.has_bytes:
+            return self.by_bytes(probe, probes, rows, bars)
+        error = np.full(len(rows), self.margin(signs), np.float32)
+        return Found(probe, self.ids[rows], scores - np.float32(self.bias(signs)), error)
+
+    def _index(self, scope: Bool[np.ndarray, "n"] | None, signs: bool) -> tuple[Any, Any]:
+        """What to search, and with which parameters."""
         faiss = engine()
         parameters = faiss.RaBitQSearchParameters() if signs else faiss.SearchParameters()
         if signs:
             parameters.qb = QUERY_BITS
-        bits = np.packbits(scope, bitorder="little")
-        parameters.sel = faiss.IDSelectorBitmap(bits)
-        return cast(tuple[np.ndarray, np.ndarray], index.search(rotated, k, params=parameters))
+        if scope is not None:
+            parameters.sel = faiss.IDSelectorBitmap(np.packbits(scope, bitorder="little"))
+        return (self.sign_index if signs else self.byte_index), parameters
 
 
 def _view(index: Any, rows: int, width: int) -> np.ndarray:
-    if not rows:
-        return np.zeros((0, width), np.uint8)
-    flat = cast(np.ndarray, engine().rev_swig_ptr(index.codes.data(), rows * width))
-    return flat.reshape(rows, width)
+    """Codes of a FAISS index, not copied; good as long as the index is there."""
+    return engine().rev_swig_ptr(index.codes.data(), rows * width).reshape(rows, width)

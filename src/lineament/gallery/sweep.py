@@ -1,8 +1,7 @@
 """Many probes against all bytes of a segment, by exact products of bytes.
 
-A probe is rounded to bytes as well. How far a product may then be from the exact cosine is still bounded
-hard: the segment's radius, and the length of what rounding took from the probe times the longest decoded row
-(Cauchy and Schwarz). The k-th best so far, less that bound, is what rows must reach; it is shared by all
+A probe is rounded to bytes as well; how far a product may then be from the exact cosine is still bounded hard
+(`Rounded.error`). The k-th best so far, less that bound, is what rows must reach; it is shared by all
 stretches of rows and only rises.
 """
 
@@ -10,10 +9,10 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
-from lineament.gallery.flat import Found, rounding
-from lineament.gallery.segment import Codec, Segment
+from lineament.gallery.flat import Found
+from lineament.gallery.segment import Codec, Probes, Segment
 from lineament.runtime import byte_products
 
 BLOCK = 8192
@@ -30,24 +29,15 @@ class Sweep:
 
     Args:
         codec: of the segments.
-        rotated: (m, d) probes as the codec sees them.
+        probes: m of them.
         k: how many of the best are wanted.
         bars: (m,) exact cosine under which nothing is wanted.
     """
 
-    def __init__(
-        self, codec: Codec, rotated: Float32[np.ndarray, "m d"], k: int, bars: Float64[np.ndarray, "m"]
-    ) -> None:
-        levels = byte_products.levels()
+    def __init__(self, codec: Codec, probes: Probes, k: int, bars: Float64[np.ndarray, "m"]) -> None:
         self._k, self._bars, self._lock = k, bars.copy(), threading.Lock()
-        scale = np.abs(rotated).max(axis=1).astype(np.float64) / levels
-        rounded = np.rint(rotated / scale[:, None].astype(np.float32)).clip(-levels, levels)
-        self._columns = np.ascontiguousarray(rounded.T.astype(np.int8))
-        taken = np.linalg.norm(rotated.astype(np.float64) - rounded * scale[:, None], axis=1)
-        # score = unit · product + base; a decoded row is no longer than 1 + radius.
-        self._unit = scale * codec.step
-        self._base = scale * rounded.sum(axis=1, dtype=np.float64) * (codec.low + codec.step / 2)
-        self._taken, self._rounding = taken, rounding(codec.dimension)
+        self._rounded = probes.rounded
+        self._unit, self._base = self._rounded.line(codec.low, codec.step)
 
     @staticmethod
     def stretches(size: int) -> Iterator[tuple[int, int]]:
@@ -57,13 +47,13 @@ class Sweep:
     def stretch(self, task: Stretch) -> tuple[Found, Segment, Int64[np.ndarray, "r"]]:
         """Rows that may be wanted, with the segment and their row numbers; the probe numbers rise."""
         segment, scope, start, stop = task
-        error = segment.radius + self._taken * (1.0 + segment.radius) + self._rounding
+        error = self._rounded.error(segment.radius)
         found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         room = np.empty((BLOCK, len(error)), np.int32)
         for a in range(start, stop, BLOCK):
             b = min(a + BLOCK, stop)
             products = room[: b - a]
-            byte_products.multiply(segment.codes[a:b], self._columns, products)
+            byte_products.multiply(segment.codes[a:b], self._rounded.columns, products)
             if scope is not None:
                 products[~scope[a:b]] = np.iinfo(np.int32).min
             row, probe = self._over(products, error)

@@ -11,18 +11,13 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from lineament.core.candidate import Candidate
 from lineament.core.errors import ApprovalMissing, GalleryError, InvalidArgument, SubjectNotFound
-from lineament.core.template import Templates, require_same_model
-from lineament.core.threshold import Threshold
 from lineament.gallery import schema, subjects
 from lineament.gallery.clock import now
 from lineament.gallery.gallery import Gallery
 from lineament.gallery.values import Enrolment
 
 State = Literal["proposed", "approved", "rejected", "withdrawn"]
-SHOWN = 2
-"""Subjects per face that `look` returns, whatever their likeness: votes over frames ask for a margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,29 +161,6 @@ class Watchlist(Gallery):
         """Entries whose time is over: candidates for erasure."""
         moment = now()
         return [e for e in self.entries() if e.valid_until is not None and e.valid_until <= moment]
-
-    # What a watch over frames asks for: see lineament.applications.watch.ports.WatchedList
-
-    @property
-    def name(self) -> str:
-        """Of the list."""
-        return self.collection.name
-
-    @property
-    def list_threshold(self) -> Threshold:
-        """The list's own threshold: at its rate of false alerts, for its present size."""
-        return self.threshold(self.collection.settings.fpir)
-
-    def look(self, templates: Templates) -> list[tuple[Candidate, ...]]:
-        """The best subjects for each face of a frame, whatever their likeness; not in the audit log.
-
-        A watch looks many times a second. What is logged is that it began and ended, and every alert.
-        """
-        require_same_model(templates.model, self.collection.model)
-        if not len(templates):
-            return []
-        found = self._search(self.vault.turn(templates.vectors), -1.0, SHOWN)
-        return [ranked.candidates for ranked in found]
 
     def _valid_now(self) -> Any:
         return _active

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int8, Int32, UInt8
+from jaxtyping import Float32, Float64, Int8, Int32, UInt8
 
 from lineament.core.errors import RuntimeUnavailable
 
@@ -39,6 +39,36 @@ def multiply(
     binding.bind_cpu_input("b", columns)
     binding.bind_output("c", "cpu", 0, np.int32, out.shape, out.ctypes.data)
     _session().run_with_iobinding(binding)
+
+
+class Rounded:
+    """Rows of floats as bytes, each with a scale of its own, to be multiplied with decoded bytes.
+
+    A decoded byte is `low + step·(code + 1/2)`; the product of a row with decoded bytes is about
+    `unit·multiply(…) + base`.
+
+    Args:
+        rows: (m, d), none of them zero.
+    """
+
+    def __init__(self, rows: Float32[np.ndarray, "m d"]) -> None:
+        most = levels()
+        self.scale: Float64[np.ndarray, "m"] = np.abs(rows).max(axis=1).astype(np.float64) / most
+        rounded = np.rint(rows / self.scale[:, None]).clip(-most, most)
+        self.columns: Int8[np.ndarray, "d m"] = np.ascontiguousarray(rounded.T.astype(np.int8))
+        self._sums = rounded.sum(axis=1)
+        self._taken = np.linalg.norm(rows - rounded * self.scale[:, None], axis=1)
+
+    def line(self, low: float, step: float) -> tuple[Float64[np.ndarray, "m"], Float64[np.ndarray, "m"]]:
+        """(unit, base) for bytes of that range."""
+        return self.scale * step, self.scale * self._sums * (low + step / 2)
+
+    def error(self, radius: float) -> Float64[np.ndarray, "m"]:
+        """How far such a product may be from that of the row with a unit vector, decoded to within `radius`.
+
+        By Cauchy and Schwarz: what rounding took from the row, times the longest decoded vector, and `radius`.
+        """
+        return radius + self._taken * (1.0 + radius) + 1e-6
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from tests.gallery_twins import Brute, Twin, direction, sample
 
 from lineament.core.errors import (
@@ -235,8 +235,10 @@ class TestMigrations:
     ) -> None:
         self.made_by_version_1(truth_url)
 
-        def half(connection: object) -> None:
-            migrations.STEPS[1][2](connection)  # pyright: ignore[reportArgumentType]
+        second = migrations.STEPS[1][2]
+
+        def half(connection: Connection) -> None:
+            second(connection)
             raise GalleryBroken("in the middle")
 
         with monkeypatch.context() as broken:
@@ -533,8 +535,9 @@ class TestDamage:
         file = self.filled(sqlite_url)
         with sqlite3.connect(file) as raw:
             kind = "BLOB" if column == "vector" else "TEXT"
-            statement = f"UPDATE {table} SET {column} = CAST(? AS {kind})"  # noqa: S608 - names from above
-            raw.execute(statement + " WHERE id = (SELECT MIN(id) FROM " + table + ")", [value])
+            first = f"SELECT MIN(id) FROM {table}"  # noqa: S608 - names from above
+            change = f"UPDATE {table} SET {column} = CAST(? AS {kind}) WHERE id = ({first})"  # noqa: S608 - as above
+            raw.execute(change, [value])
         raw.close()
         with pytest.raises(GalleryBroken) as caught, reopen(sqlite_url) as g:
             g.subjects()
@@ -548,7 +551,7 @@ class TestDamage:
         whole, outcomes = file.read_bytes(), dict[str, int]()
         rng = random.Random(5)  # noqa: S311 - the same bytes in each run
         right = {f"person-{i}" for i in range(30)}
-        for _ in range(120):
+        for _ in range(50):
             for leftover in tmp_path.glob("people.db-*"):
                 leftover.unlink()
             data = bytearray(whole)
@@ -557,19 +560,15 @@ class TestDamage:
             file.write_bytes(data)
             try:
                 with reopen(sqlite_url) as g:
-                    found = {
-                        c.subject
-                        for i in range(0, 30, 5)
-                        for c in g.investigate(b"p%d/3" % i, k=1).candidates
-                    }
+                    found = {c.subject for i in (0, 15) for c in g.investigate(b"p%d/3" % i, k=1).candidates}
                     g.subjects(limit=50)
                     outcome = "right" if found <= right else "wrong"
                     outcome = outcome if g.audit.check().ok else "audit"
             except LineamentError as error:
                 outcome = type(error).__name__
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        assert outcomes.get("GalleryBroken", 0) > 5
-        assert outcomes.get("wrong", 0) <= 12, outcomes
+        assert outcomes.get("GalleryBroken", 0) > 3
+        assert outcomes.get("wrong", 0) <= 6, outcomes
 
     def test_no_template_in_a_message(self, truth_url: str) -> None:
         with make(truth_url) as g:

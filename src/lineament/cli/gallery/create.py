@@ -95,7 +95,8 @@ def create_command(
     click.echo(f"Made {name} in {where}, for templates of {collection.model}")
     if not collection.sealed:
         click.echo(
-            "Not sealed: whoever reads the database reads the templates. --key file:PATH seals a new collection.",
+            "Not sealed: whoever reads the database reads the templates. --key file:PATH seals a new "
+            "collection.",
             err=True,
         )
     return 0

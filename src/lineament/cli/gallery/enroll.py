@@ -118,8 +118,8 @@ def _kind(sources: tuple[Path, ...]) -> str:
     if sources[0].suffix.lower() in TABLES:
         return "table"
     raise InvalidArgument(
-        f"{readable(sources[0])} is neither a folder nor a table ({', '.join(TABLES)}): whose photograph it is "
-        "must be said with --subject ID"
+        f"{readable(sources[0])} is neither a folder nor a table ({', '.join(TABLES)}): whose photograph it "
+        "is must be said with --subject ID"
     )
 
 

@@ -40,12 +40,14 @@ def export_command(
     Exit code 0: written. 3: no such collection or subject. 9: the file cannot be
     written. 11: the gallery cannot be used.
     """
+    if plain and file_key is not None:
+        raise click.UsageError("--plain writes no sealed file: leave --file-key out")
     require_packages()
     from lineament.gallery.transfer import export_collection
 
     with opened(place, name) as gallery, counted("samples") as progress:
         done = export_collection(
-            gallery, output, subjects=list(subjects) or None, with_crops=not no_crops, keys=file_key,
+            gallery, output, subjects=list(subjects) or None, with_crops=not no_crops, keys=None if plain else file_key or place.key,
             plain=plain, progress=progress,
         )  # fmt: skip
     if as_json:

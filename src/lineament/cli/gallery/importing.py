@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from lineament.cli import exits
-from lineament.cli.gallery.options import Place, place_options, require_packages
+from lineament.cli.gallery.options import Place, place_options, prepare, require_packages
 from lineament.cli.gallery.showing import count, counted
 from lineament.cli.options import PHOTO
 
@@ -28,12 +28,15 @@ def import_command(
     The collection, and the database, are made where there are none. Stopped, the same command goes on.
 
     \b
-    Exit code 0: all is there. 3: the name is taken by something else. 4: not such a
-    file. 8: some samples are not there. 11: the gallery or a key cannot be used.
+    Exit code 0: all is there. 3: not such a file, or the name is taken. 8: some
+    samples are not there. 11: the file is damaged, or the gallery or a key cannot be
+    used.
     """
     require_packages()
     from lineament.gallery.transfer import import_collection
 
+    # The key that opens the file is there already.
+    prepare(place, key_file=file_key is not None)
     with counted("samples") as progress:
         done = import_collection(
             place.url, file, name, keys=place.key, export_keys=file_key or place.key, plain=plain,

@@ -113,8 +113,8 @@ def place_options(*, index: bool = False) -> Callable[[F], F]:
         click.option(
             "--key",
             metavar="KEY",
-            help="Master key of sealed collections: file:PATH, or env:NAME of a variable such as LINEAMENT_KEY "
-            "(older keys, while it is being changed, in LINEAMENT_KEY_PREVIOUS).",
+            help="Master key of sealed collections: file:PATH, or env:NAME of a variable such as "
+            "LINEAMENT_KEY (older keys, while it is being changed, in LINEAMENT_KEY_PREVIOUS).",
         ),
         click.option(
             "--actor", help="Who acts, for the audit log.  [env var: LINEAMENT_ACTOR; default: the user]"
@@ -128,7 +128,8 @@ def place_options(*, index: bool = False) -> Callable[[F], F]:
             click.option(
                 "--index",
                 metavar="ENGINE",
-                help="What searches: memory, milvus+http://HOST:PORT or milvus-lite:///FILE.  [default: memory]",
+                help="What searches: memory, milvus+http://HOST:PORT or milvus-lite:///FILE.  "
+                "[default: memory]",
             )
         )
 
@@ -146,7 +147,7 @@ def place_options(*, index: bool = False) -> Callable[[F], F]:
     return decorate
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, Any]]):
     """`NAME=TEXT`, or `NAME:=VALUE` with a number, true, false or null."""
 
     name = "NAME=VALUE"
@@ -239,15 +240,25 @@ def made(place: Place, name: str, recognizer: Any, kind: str, settings: Settings
     if settings.review != "off":
         # Now, and not at the first enrolment, which may be a long time from now.
         pair_threshold(recognizer.thresholds, recognizer.model, settings.review_fmr)
-    if place.address is None:
-        _make_folder(Path(place.url).parent)
     actor = place.acting()
-    _make_key_file(place.key)
+    prepare(place)
     opener = Watchlist if kind == "watchlist" else Gallery
     return opener.create(
         place.url, name, recognizer=recognizer, kind=kind, settings=settings, keys=place.keys(), actor=actor,
         index=place.index,
     )  # fmt: skip
+
+
+def prepare(place: Place, *, key_file: bool = True) -> None:
+    """Before a collection is made: the folder of the default database, and a key file that is not there.
+
+    Raises:
+        OutputFailed: one of them cannot be made.
+    """
+    if place.address is None:
+        _make_folder(Path(place.url).parent)
+    if key_file:
+        _make_key_file(place.key)
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -300,6 +311,7 @@ def _make_key_file(key: str | None) -> None:
 
         FileKeys.create(path)
         click.echo(
-            f"Made the key file {path}. Keep a copy of it apart from the database: without it nothing can be read.",
+            f"Made the key file {path}. Keep a copy of it apart from the database: without it nothing can be "
+            "read.",
             err=True,
         )

@@ -13,8 +13,8 @@ from lineament.cli.gallery.options import Place, place_options
 def rewrite_command(as_json: bool, place: Place) -> int:
     """Rewrite the database's files, so that nothing that was deleted can be found in them.
 
-    `lineament erase` does it by itself; this is for after `gallery remove`, or when another process was in the way
-    then. PostgreSQL's own write-ahead log and replicas are beyond it.
+    `lineament erase` does it by itself; this is for after `gallery remove`, or when another process was in
+    the way then. PostgreSQL's own write-ahead log and replicas are beyond it.
 
     \b
     Exit code 0: rewritten. 11: another process is in the way, or the gallery cannot

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def rotate_key_command(retire: bool, as_json: bool, place: Place) -> int:
     """Bring all keys of the database under a new master key; templates stay as they are sealed.
 
-    A key file (--key file:PATH) gets a fresh key first, unless a change that was begun is not at its end. Keys
-    of the environment are changed by you beforehand: the new one into the variable, the old one into
+    A key file (--key file:PATH) gets a fresh key first, unless a change that was begun is not at its end.
+    Keys of the environment are changed by you beforehand: the new one into the variable, the old one into
     NAME_PREVIOUS. Searches and enrolments go on meanwhile. Stopped, the same command goes on.
 
     Backups made before open with the old key: destroy it (--retire) to make what was erased since unreadable

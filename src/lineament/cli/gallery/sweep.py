@@ -1,8 +1,11 @@
 """`lineament gallery sweep`: who is over their time is erased."""
 
+from __future__ import annotations
+
 import json
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +13,10 @@ from lineament.cli.erase import keep_receipt, receipt_text
 from lineament.cli.gallery.options import Place, confirm, opened, place_options
 from lineament.cli.gallery.showing import count
 from lineament.cli.options import PHOTO
-from lineament.core.errors import OutputFailed
+from lineament.core.errors import OutputFailed, SubjectNotFound
+
+if TYPE_CHECKING:
+    from lineament.gallery.gallery import Gallery
 
 
 @click.command("sweep")
@@ -43,11 +49,11 @@ def sweep_command(
         if due and not dry_run:
             confirm(f"Erase {count(len(due), 'subject')} of {name}? It cannot be undone.", yes)
             _make(receipts)
-            with closing(gallery.sweep(signing=signing)) as erased:
-                for done in erased:
-                    if receipts is not None:
-                        number = done.receipt["receipt"]["audit_seq"]
-                        keep_receipt(receipts / f"receipt-{number}.json", receipt_text(done.receipt))
+            try:
+                for subject in due:
+                    _erase(gallery, subject, signing, receipts)
+            finally:
+                gallery.rewrite()
     if as_json:
         click.echo(json.dumps({"collection": name, "due": due, "erased": not dry_run}, ensure_ascii=False))
     elif not due:
@@ -56,6 +62,15 @@ def sweep_command(
         for subject in due:
             click.echo(f"{'due' if dry_run else 'erased'}: {subject}")
     return 0
+
+
+def _erase(gallery: Gallery, subject: str, signing: Path | None, receipts: Path | None) -> None:
+    with suppress(SubjectNotFound):  # removed meanwhile, by another process
+        done = gallery.erase(subject, signing=signing, rewrite=False)
+        if receipts is not None:
+            # By number: an id may be no name for a file.
+            number = done.receipt["receipt"]["audit_seq"]
+            keep_receipt(receipts / f"receipt-{number}.json", receipt_text(done.receipt))
 
 
 def _make(folder: Path | None) -> None:

@@ -1,0 +1,271 @@
+"""Codes: their measured error and their bounds, what is assured, segments that grow together, threads."""
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from lineament.core.errors import IndexUnavailable, InvalidArgument
+from lineament.gallery import codes, segment, sweep
+from lineament.gallery.codes import CodesIndex, Snapshot
+from lineament.gallery.segment import Codec, Drift, Kind, Segment
+from lineament.runtime import byte_products
+
+KINDS: tuple[Kind, ...] = ("bytes", "rabitq", "rabitq+bytes")
+D = 64
+
+
+def unit(raw: np.ndarray) -> np.ndarray:
+    return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+
+
+def rows(count: int, dimension: int = D, seed: int = 0) -> np.ndarray:
+    return unit(np.random.default_rng(seed).standard_normal((count, dimension)))
+
+
+def state(index: CodesIndex) -> Snapshot:
+    assert index._state is not None
+    return index._state
+
+
+def filled(kind: Kind, count: int = 4000, dimension: int = D, **options: int) -> CodesIndex:
+    index = CodesIndex(dimension, kind, threads=2, **{"fresh": 100, **options})
+    for part in np.array_split(np.arange(count), 2):
+        index.upsert(part, rows(count, dimension)[part], 1)
+    return index
+
+
+def test_the_rotation_keeps_products() -> None:
+    for d in (13, 128):
+        codec = Codec(d, "bytes")
+        a = rows(50, d)
+        assert np.abs(codec.rotated(a) @ codec.rotated(a).T - a @ a.T).max() < 2e-6
+        assert (Codec(d, "bytes").rotated(a) == codec.rotated(a)).all()
+
+
+@pytest.mark.parametrize("d", [8, 100, 512])
+def test_scores_from_bytes_are_within_the_radius(d: int) -> None:
+    codec = Codec(d, "bytes")
+    coded, odd = Segment.encode(codec, np.arange(3000), rows(3000, d))
+    probes = rows(40, d, 1)
+    pairs = coded.pairs(codec.rotated(probes), np.arange(coded.size), np.full(40, -1.0))
+    exact = probes.astype(np.float64) @ rows(3000, d).astype(np.float64).T
+    errors = np.abs(pairs.scores - exact[pairs.probe, pairs.ids])
+    assert errors.max() <= coded.radius < 0.03
+    assert coded.size == 3000 - odd.sum()
+    one_by_one = coded.by_bytes(pairs.probe, codec.rotated(probes), np.searchsorted(coded.ids, pairs.ids))
+    assert np.abs(one_by_one.scores - pairs.scores).max() < 1e-5
+
+
+def test_a_row_that_bytes_cannot_hold_stays_as_it_is() -> None:
+    """A row along one axis of the rotated space is out of the range of a byte."""
+    index = filled("rabitq+bytes")
+    axis = np.linalg.solve(index.codec._rotation.T.astype(np.float64), np.eye(D)[3])
+    spike = unit(axis[None])
+    index.upsert(np.array([90_000]), spike, 2)
+    index.upsert(np.arange(50_000, 50_200), rows(200, D, 5), 3)
+    assert state(index).fresh.ids.tolist() == [90_000]
+    (hits,) = index.search(spike, k=1, floor=0.9)
+    assert (hits.ids.tolist(), hits.complete) == ([90_000], True)
+    assert hits.scores[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_error_of_signs_is_measured_and_has_no_bias() -> None:
+    d = 256
+    codec = Codec(d, "rabitq")
+    coded, _ = Segment.encode(codec, np.arange(5000), rows(5000, d))
+    assert coded.drift is not None
+    assert abs(coded.drift.bias) < 0.001
+    assert coded.drift.sigma == pytest.approx(0.75 / np.sqrt(d), rel=0.1)
+    assert coded.drift.pairs == 256 * 2048
+    probes = rows(50, d, 9)
+    found, _ = coded.best(codec.rotated(probes), 5000, np.full(50, -1.0), None, signs=True)
+    exact = probes.astype(np.float64) @ rows(5000, d).astype(np.float64).T
+    errors = found.scores - exact[found.probe, found.ids]
+    # Of other rows and other probes than were measured.
+    assert errors.std() == pytest.approx(coded.drift.sigma, rel=0.1)
+    assert np.abs(errors).max() < coded.drift.margin
+
+
+def test_the_margin_is_five_deviations_or_the_worst() -> None:
+    assert Drift(0.0, 0.02, 0.05, 10).margin == pytest.approx(0.1)
+    assert Drift(0.0, 0.02, 0.15, 10).margin == 0.15
+    both = Drift.worse([Drift(0.0, 0.02, 0.05, 10), Drift(0.02, 0.03, 0.04, 10)])
+    assert (both.bias, both.sigma, both.pairs) == (pytest.approx(0.01), pytest.approx(0.04), 20)
+
+
+def test_the_order_of_signs_is_lengthened_until_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row whose sign code happens to rank it last is found all the same."""
+    index = filled("rabitq", 3000)
+    probe = rows(1, D, 4)
+    ranked: list[int] = []
+    best = Segment.best
+
+    def counted(self: Segment, rotated: np.ndarray, k: int, *rest: object) -> object:
+        ranked.append(k)
+        return best(self, rotated, k, *rest)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(Segment, "best", counted)
+    (hits,) = index.search(probe, k=1)
+    assert hits.complete
+    assert max(ranked) > min(ranked) == 64
+    exact = (rows(3000) @ probe[0]).argmax()
+    assert exact in hits.ids
+
+
+def test_signs_alone_say_when_it_is_not_assured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "MOST", 100)
+    index = filled("rabitq", 3000)
+    (hits,) = index.search(rows(1, D, 4), k=10)
+    assert not hits.complete
+    mated = unit(rows(3000)[:1] + 0.01 * rows(1, D, 5))
+    (hits,) = index.search(mated, k=1, floor=0.99)
+    assert (hits.ids[0], hits.complete) == (0, True)
+
+
+def test_bytes_step_in_where_signs_are_not_enough() -> None:
+    index = filled("rabitq+bytes", 3000)
+    (hits,) = index.search(rows(1, D, 4), k=20)
+    assert hits.complete
+    exact = rows(3000) @ rows(1, D, 4)[0]
+    assert set(np.argsort(-exact)[:20].tolist()) <= set(hits.ids.tolist())
+    assert len(hits) < 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_probe_and_many_say_the_same(kind: Kind) -> None:
+    index = filled(kind)
+    probes = unit(rows(4000)[::400] + 0.9 * rows(10, D, 3))
+    together = index.search(probes, k=5, floor=0.3)
+    for probe, hits in zip(probes, together, strict=True):
+        (alone,) = index.search(probe[None], k=5, floor=0.3)
+        assert sorted(alone.ids.tolist()) == sorted(hits.ids.tolist())
+        assert np.abs(alone.scores - hits.scores).max(initial=0) < 1e-5
+
+
+@pytest.mark.parametrize("levels", [byte_products.FULL, byte_products.HALF])
+def test_probes_of_fewer_levels_miss_nothing(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
+    monkeypatch.setattr(byte_products, "levels", lambda: levels)
+    monkeypatch.setattr(sweep, "BLOCK", 500)
+    monkeypatch.setattr(sweep, "STRETCH", 1100)
+    index = filled("bytes")
+    probes = rows(30, D, 8)
+    exact = probes.astype(np.float64) @ rows(4000).astype(np.float64).T
+    for hits, scores in zip(index.search(probes, k=15), exact, strict=True):
+        assert set(np.argsort(-scores)[:15].tolist()) <= set(hits.ids.tolist())
+        assert len(hits) < 150
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_segments_grow_together(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "LARGE", 2000)
+    index = CodesIndex(D, kind, threads=2, fresh=100)
+    for seq, part in enumerate(np.array_split(np.arange(5000), 25)):
+        index.upsert(part, rows(5000)[part], seq)
+        sizes = [s.size for s in state(index).segments]
+        assert sum(size < 1000 for size in sizes) < codes.SMALL_ONES
+    assert sum(s.size for s in state(index).segments) == 5000
+    assert state(index).fresh.count == 0
+    for s in state(index).segments:
+        assert (np.diff(s.ids) > 0).all()
+    hits = index.search(rows(5000)[::500], k=1, floor=0.99)
+    assert [h.ids[0] for h in hits] == list(range(0, 5000, 500))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_worn_segments_are_written_anew(kind: Kind) -> None:
+    index = filled(kind)
+    index.delete(np.arange(0, 400), 2)
+    assert [s.size for s in state(index).segments] == [2000, 2000]
+    index.delete(np.arange(300, 900), 3)
+    assert [s.size for s in state(index).segments] == [1100, 2000]
+    index.delete(np.arange(900, 2000), 4)
+    assert [s.size for s in state(index).segments] == [2000]
+    assert index.search(rows(4000)[3000:3001], k=1)[0].ids[0] == 3000
+
+
+def test_memory_is_what_codes_take() -> None:
+    for kind, each in (("bytes", D + 9), ("rabitq", D // 8 + 8 + 9), ("rabitq+bytes", D + D // 8 + 17)):
+        index = filled(kind)  # type: ignore[arg-type]  # one of KINDS
+        assert index.nbytes == 4000 * each + state(index).fresh.buffer.nbytes
+
+
+def test_faiss_gets_one_thread_of_each_worker_only() -> None:
+    import faiss
+
+    index = filled("rabitq+bytes")
+    before = faiss.omp_get_max_threads()
+    index.search(rows(1), k=1)
+    assert set(index.tasks(lambda _: faiss.omp_get_max_threads(), range(8))) == {1}
+    assert faiss.omp_get_max_threads() == before
+
+
+def test_without_faiss_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(IndexUnavailable, match=r'pip install "lineament\[gallery\]"'):
+        CodesIndex(D)
+
+
+def test_arguments_out_of_range() -> None:
+    for bad in ({"threads": 0}, {"fresh": 0}):
+        with pytest.raises(InvalidArgument):
+            CodesIndex(D, **bad)
+    with pytest.raises(InvalidArgument):
+        CodesIndex(0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_while_segments_are_made_and_merged(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch of 60 passes from fresh rows through segments; each search sees whole batches, in order."""
+    monkeypatch.setattr(codes, "LARGE", 600)
+    index = CodesIndex(D, kind, threads=2, fresh=100)
+    centre = rows(1)
+    batch = unit(centre + 0.3 * rows(60, D, 2))
+    done, wrong, counts = threading.Event(), list[str](), set[int]()
+
+    def read(probes: np.ndarray) -> None:
+        last = 0
+        try:
+            while not done.is_set():
+                (hits, *_) = index.search(probes, k=10_000, floor=0.8)
+                count = int((hits.ids < 10_000).sum())
+                counts.add(count)
+                if count % 60 or count < last:
+                    wrong.append(f"{count} after {last}")
+                last = count
+        except Exception as error:
+            wrong.append(repr(error))
+
+    readers = [threading.Thread(target=read, args=(np.repeat(centre, m, axis=0),)) for m in (1, 1, 4, 8)]
+    for thread in readers:
+        thread.start()
+    for n in range(30):
+        ids = np.arange(60 * n, 60 * n + 60)
+        index.upsert(np.append(ids, 10_000 + ids), np.concatenate([batch, rows(60, D, n)]), n + 1)
+    done.set()
+    for thread in readers:
+        thread.join()
+    assert wrong == []
+    assert len(counts) > 1
+    assert index.count() == 3600
+
+
+def test_closing_under_way_ends_with_an_error_that_says_so() -> None:
+    index = filled("bytes")
+    searching = codes._Search(index, state(index), rows(1), 1, -1.0, None)
+    index.close()
+    with pytest.raises(IndexUnavailable, match="closed"):
+        searching.run()
+
+
+def test_signs_of_decoded_rows_allow_for_the_decoding() -> None:
+    codec = Codec(D, "rabitq+bytes")
+    first, _ = Segment.encode(codec, np.arange(0, 2000, 2), rows(1000))
+    second, _ = Segment.encode(codec, np.arange(1, 2000, 2), rows(1000, D, 1))
+    whole = Segment.merged([first, second.without(np.arange(10))])
+    assert (whole.size, whole.count) == (1990, 1990)
+    assert whole.radius == max(first.radius, second.radius)
+    assert whole.drift is not None
+    assert whole.drift.worst > whole.radius
+    assert segment.SAFETY * whole.drift.sigma <= whole.drift.margin
