@@ -261,8 +261,8 @@ def told(outcomes: Sequence[Outcome]) -> None:
     """A row per kind of gallery, promised rate and evidence."""
     print(
         "| gallery | references | promised FPIR | evidence | threshold | FPIR: mean, range | galleries over "
-        "it, of them with the whole interval | FPIR of all searches (mean 95 % interval, people drawn) | FNIR, "
-        "rank 1 |"
+        "it, of them with the whole interval | FPIR of all searches (mean 95 % interval, people drawn) | "
+        "FNIR, rank 1 |"
     )
     print("|" + "---|" * 9)
     for name, size, promised, evidence in kinds(outcomes):

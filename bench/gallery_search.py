@@ -291,7 +291,7 @@ def codes(name: str, real: np.ndarray, rows: int, place: Path) -> None:
     """Share of the pairs of cosine 0.42 or more within the first k rows of a code's own order."""
     import faiss
 
-    from lineament.gallery.segment import Codec
+    from lineament.gallery.codec import Codec
 
     faces = Faces(real.shape[1], real)
     every = np.asarray(faces.rows(rows, place / "codes.npy"))

@@ -1,4 +1,4 @@
-"""For any rows, probes and arguments the k best at or over the floor are proposed, by each index in memory."""
+"""For any rows, probes and arguments each index in memory proposes the k best at or over the floor."""
 
 import numpy as np
 import pytest

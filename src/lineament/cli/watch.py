@@ -12,7 +12,7 @@ import click
 
 from lineament.cli import exits
 from lineament.cli.gallery.options import Place, opened, place_options, require_packages
-from lineament.cli.gallery.showing import show
+from lineament.cli.gallery.showing import count, show
 from lineament.cli.options import PHOTO, Finite, recognizer_options
 from lineament.cli.streams import readable
 
@@ -188,11 +188,8 @@ def _say_before(people: GalleryList, watching: Watch, as_json: bool) -> None:
         return
     boundary = people.threshold
     rate = "typed in, measured on nothing" if boundary.fpir is None else f"FPIR {boundary.fpir:g}"
-    size = people.gallery.size
-    show(
-        f"Looking for {size:,} samples of {people.name} at similarity {boundary.value:.3f} ({rate}); "
-        f"Ctrl-C ends"
-    )
+    size = count(people.gallery.size, "sample")
+    show(f"Looking for {size} of {people.name} at similarity {boundary.value:.3f} ({rate}); Ctrl-C ends")
 
 
 def _in_words(alert: Alert) -> None:
@@ -211,7 +208,7 @@ def _ended(watching: Watch, seen: bool) -> int:
     bad = f", {counts.unreadable:,} unreadable" if counts.unreadable else ""
     click.echo(
         f"{counts.frames:,} frames in {counts.seconds:.1f} s ({counts.fps:.1f} a second{lost}{bad}), "
-        f"{counts.faces:,} faces, {counts.alerts:,} alerts"
+        f"{count(counts.faces, 'face')}, {count(counts.alerts, 'alert')}"
         + (f", {counts.kept_before:,} kept before" if counts.kept_before else ""),
         err=True,
     )
@@ -219,4 +216,4 @@ def _ended(watching: Watch, seen: bool) -> int:
         click.echo("the recording stopped well before the end that its header promises", err=True)
     if counts.interrupted:
         return exits.INTERRUPTED
-    return exits.DONE if seen else exits.NO_MATCH
+    return exits.DONE if seen or counts.kept_before else exits.NO_MATCH

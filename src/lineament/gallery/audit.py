@@ -122,10 +122,12 @@ class Audit:
             query = query.where(table.c.at >= since)
         if until is not None:
             query = query.where(table.c.at < until)
-        with self.truth.read() as connection:
-            with connection.execution_options(yield_per=AT_ONCE).execute(query) as rows:
-                for row in rows:
-                    yield Entry(*(getattr(row, name) for name in COLUMNS))
+        with (
+            self.truth.read() as connection,
+            connection.execution_options(yield_per=AT_ONCE).execute(query) as rows,
+        ):
+            for row in rows:
+                yield Entry(*(getattr(row, name) for name in COLUMNS))
 
     def check(self, anchor: tuple[int, str] | None = None) -> Verified:
         """Follow the whole chain.

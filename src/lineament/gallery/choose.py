@@ -2,8 +2,8 @@
 
 Up to `LIMIT` rows every template is compared as it is. Beyond, codes are searched. Which ones follows a test
 of recall on real templates (bench/gallery_search.py, figures in LOG.md): RaBitQ's one bit a coordinate leaves
-out too much of short templates unless thousands of rows are ranked, while for long ones it ranks several times
-faster than bytes do. Bytes are kept in both cases, and bound what can be missed.
+out too much of short templates unless thousands of rows are ranked, while for long ones it is several times
+faster than bytes. Bytes are kept in both cases, and bound what can be missed.
 """
 
 import threading
@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from lineament.core.errors import InvalidArgument
+from lineament.gallery.codec import Kind
 from lineament.gallery.codes import CodesIndex
 from lineament.gallery.flat import FlatIndex
 from lineament.gallery.port import Hits, VectorIndex
-from lineament.gallery.segment import Kind
 
 LIMIT = 200_000
 """Rows up to which templates are compared as they are."""

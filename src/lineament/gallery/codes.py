@@ -10,28 +10,28 @@ What a search assures:
 
 - By bytes, a hard bound. |cosine − score| ≤ the length of what rounding took from the row, and that is
   measured for every row. The k-th best cosine is at least the k-th largest of (score − bound); whatever may
-  reach that, or the floor, is proposed, and the ranking is lengthened until no row outside it can.
+  reach that, or the floor, is proposed.
 - By signs (RaBitQ), the same with a bound that is a probability: the error measured on the collection's own
-  rows, `segment.SAFETY` = 5 standard deviations of it or the worst that was seen. Where errors are normal, as
+  rows, `codec.SAFETY` = 5 standard deviations of it or the worst that was seen. Where errors are normal, as
   theorem 3.2 of Gao and Long 2024 lets expect, 3 in ten million wanted rows are beyond.
-- `Hits.complete` is True where that held. With bytes it always does: where signs would have to rank too many
-  rows, bytes rank instead. Signs alone stop at `MOST` rows, and say so.
+- `Hits.complete` is True where that held. With bytes it always does: where too many rows may be wanted as far
+  as signs can tell, bytes are searched instead. Signs alone stop at `MOST` rows a segment, and say so.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from lineament.core.errors import IndexUnavailable, InvalidArgument
+from lineament.gallery.codec import Codec, Kind, Probes, engine
 from lineament.gallery.flat import TOGETHER, FlatRows, Found, check_search, last_of_each, unit_rows
 from lineament.gallery.port import Hits
-from lineament.gallery.segment import Codec, Kind, Segment, engine
+from lineament.gallery.segment import Segment
 from lineament.gallery.sweep import Sweep
 from lineament.runtime.options import processors
 
@@ -43,10 +43,16 @@ SMALL_ONES = 4
 """Segments under that size, at which they are put together."""
 BATCH = 3
 """Probes from which on all rows are multiplied, rather than ranked probe by probe."""
+FIRST = 64
+"""Rows of a segment that a code ranks first, at least."""
+DIRECT = 0.01
+"""Share of rows that may reach the floor, up to which all of them are asked for at once."""
+ALL = 0.1
+"""Share of rows up to which sign codes are used at all, where there are bytes too."""
 FEW = 4096
 """Rows to look at that are scored one by one, without any ranking."""
 MOST = 16_384
-"""Rows that sign codes rank at most."""
+"""Rows of a segment that signs alone rank at most."""
 
 _Task = TypeVar("_Task")
 _Answer = TypeVar("_Answer")
@@ -185,7 +191,7 @@ class CodesIndex:
             part = slice(start, start + LARGE)
             segment, odd = Segment.encode(self.codec, ids[part], vectors[part])
             fresh = fresh.appended(ids[part][odd], vectors[part][odd])
-            segments += [segment] if segment.size else []
+            segments += [] if segment is None else [segment]
         small = [s for s in segments if s.count < LARGE // 2]
         if len(small) >= SMALL_ONES:
             segments = [s for s in segments if s.count >= LARGE // 2] + [Segment.merged(small)]
@@ -203,11 +209,10 @@ class CodesIndex:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """A segment, the rows of it to look at, and the probes for which it has more to tell."""
+    """A segment, and which of its rows to look at."""
 
     segment: Segment
     scope: Bool[np.ndarray, "n"] | None
-    probes: Int64[np.ndarray, "p"]
 
 
 class _Search:
@@ -222,70 +227,124 @@ class _Search:
         floor: float,
         among: Int64[np.ndarray, "a"] | None,
     ) -> None:
-        self.index, self.state, self.k, self.floor = index, state, k, floor
-        self.probes, self.among = len(queries), among
+        self.index, self.state, self.k, self.floor, self.among = index, state, k, floor, among
         self.codec = index.codec
-        self.rotated = self.codec.rotated(queries)
+        self.probes = Probes(self.codec.rotated(queries))
         self.found = [state.fresh.search(queries, k, floor, among)]
 
     def run(self) -> list[Hits]:
         """What is proposed for each probe."""
-        complete = np.ones(self.probes, np.bool_)
+        count = len(self.probes)
+        complete = np.ones(count, np.bool_)
         jobs = [job for segment in self.state.segments if (job := self._job(segment)) is not None]
-        if jobs and self.codec.has_bytes and self.probes >= BATCH:
-            self.found.append(self._swept(jobs))
+        if jobs and self.codec.has_bytes and count >= BATCH:
+            bars = Found.join(self.found).least(count, self.k, self.floor)
+            self.found.append(self._swept(self.probes, jobs, bars))
         elif jobs:
-            complete = self._ranked(jobs)
-        return Found.join(self.found).hits(self.probes, self.k, self.floor, complete)
-
-    def _bars(self, more: Sequence[Found] = ()) -> Float64[np.ndarray, "m"]:
-        return Found.join([*self.found, *more]).least(self.probes, self.k, self.floor)
+            before = Found.join(self.found)
+            alone = [self._alone(q, jobs, before) for q in range(count)]
+            self.found = [found for found, _ in alone]
+            complete[:] = [whole for _, whole in alone]
+        return Found.join(self.found).hits(count, self.k, self.floor, complete)
 
     def _job(self, segment: Segment) -> _Job | None:
         """What to search of a segment; None where nothing is left, because few rows were scored at once."""
-        everyone = np.arange(self.probes)
         if self.among is None:
-            return _Job(segment, None if segment.count == segment.size else segment.alive, everyone)
+            return _Job(segment, None if segment.count == segment.size else segment.alive)
         rows = segment.rows_of(self.among)
         if len(rows) == 0:
             return None
         if len(rows) <= FEW and self.codec.has_bytes:
-            self.found.append(segment.pairs(self.rotated, rows, self._bars()))
+            bars = Found.join(self.found).least(len(self.probes), self.k, self.floor)
+            self.found.append(segment.pairs(self.probes, rows, bars))
             return None
         scope = np.zeros(segment.size, np.bool_)
         scope[rows] = True
-        return _Job(segment, scope, everyone)
+        return _Job(segment, scope)
 
-    def _swept(self, jobs: list[_Job]) -> Found:
-        """All rows multiplied with all probes; those that may be wanted scored by bytes."""
-        work = Sweep(self.codec, self.asked, self.k, self._bars())
+    def _swept(self, probes: Probes, jobs: list[_Job], known: Float64[np.ndarray, "m"]) -> Found:
+        """All rows of these segments multiplied with probes; those that may be wanted scored by bytes."""
+        work = Sweep(self.codec, probes, self.k, known)
         stretches = [(j.segment, j.scope, a, b) for j in jobs for a, b in work.stretches(j.segment.size)]
         coarse = self.index.tasks(work.stretch, stretches)
-        bars = self._bars([found for found, _, _ in coarse])
+        swept = Found.join([found for found, _, _ in coarse])
+        bars = np.maximum(known, swept.least(len(probes), self.k, self.floor))
 
         def scored(part: tuple[Found, Segment, Int64[np.ndarray, "r"]]) -> Found:
             found, segment, rows = part
             keep = found.scores.astype(np.float64) + found.error >= bars[found.probe]
-            return segment.by_bytes(found.probe[keep], self.asked, rows[keep], bars)
+            return segment.by_bytes(found.probe[keep], probes, rows[keep], bars)
 
         return Found.join(self.index.tasks(scored, coarse))
 
-    def _searched(self, jobs: list[_Job]) -> bool:
-        """Rows that a code says may be wanted; whether that is assured.
+    def _alone(self, q: int, jobs: list[_Job], before: Found) -> tuple[Found, bool]:
+        """One probe: what is proposed, and whether that is assured.
 
-        With a floor that few rows can reach: all that reach it, at once. Otherwise the first in the code's order
-        set a bar, and if the rest may reach it, all that reach the bar.
+        Where signs say that few rows can reach the floor, those, at once. Otherwise the first rows in a
+        code's order set a bar, and segments where others may reach it give all that may.
         """
-        signs = self.codec.has_signs
-        floors = np.full(self.probes, self.floor)
-        if self._share(jobs, floors, signs) > DIRECT:
-            ranked = self._each(jobs, lambda s, scope: s.best(self.asked, self._first, self._bars(), scope, signs))
-            bars = self._bars([found for found, _ in ranked])
-            open_jobs = [job for job, (_, reach) in zip(jobs, ranked, strict=True) if (reach >= bars).any()]
-            done = [found for job, (found, _) in zip(jobs, ranked, strict=True) if job not in open_jobs]
-            self.found += done
-            jobs = open_jobs
-        return True
+        one = Probes(self.probes.rotated[q : q + 1])
+        mine = before.only(before.probe == q)
+        told = {-1: Found(np.zeros(len(mine.ids), np.int64), mine.ids, mine.scores, mine.error)}
+        left = dict(enumerate(jobs))
+        first, complete = max(2 * self.k, FIRST), True
+        if self.codec.has_signs:
+            if self._share(left, self._bar(told), signs=True) > DIRECT:
+                left = self._ranked(one, told, left, first, signs=True)
+            if left and self._share(left, self._bar(told), signs=True) <= ALL:
+                left = self._over(one, told, left)
+        if left and self.codec.has_bytes:
+            self._by_bytes(one, told, left, first)
+        elif left:
+            complete = not self._ranked(one, told, left, max(first, MOST), signs=True)
+        found = Found.join(list(told.values()))
+        return Found(found.probe + q, found.ids, found.scores, found.error), complete
+
+    def _by_bytes(self, one: Probes, told: dict[int, Found], left: dict[int, _Job], first: int) -> None:
+        """Tell what may be wanted of these segments, by bytes."""
+        share = self._share(left, self._bar(told), signs=False)
+        if share <= DIRECT:
+            first = max(first, int(2 * share * max(job.segment.size for job in left.values())))
+        left = self._ranked(one, told, left, first, signs=False)
+        if left:
+            # The bar stays true without the rows that set it: they are found again.
+            bar = self._bar(told)
+            for n in left:
+                told.pop(n)
+            told[-2] = self._swept(one, list(left.values()), bar)
+
+    def _bar(self, told: dict[int, Found]) -> Float64[np.ndarray, "1"]:
+        return Found.join(list(told.values())).least(1, self.k, self.floor)
+
+    def _share(self, left: dict[int, _Job], bar: Float64[np.ndarray, "1"], signs: bool) -> float:
+        """About what share of the rows of these segments may reach the bar."""
+        segments = [job.segment for job in left.values()]
+        rows = sum(s.size * s.share(float(bar[0]), signs) for s in segments)
+        return rows / sum(s.size for s in segments)
+
+    def _ranked(
+        self, one: Probes, told: dict[int, Found], left: dict[int, _Job], k: int, signs: bool
+    ) -> dict[int, _Job]:
+        """Tell the first k rows of each segment; which segments may have more."""
+        bar = self._bar({n: found for n, found in told.items() if n not in left})
+
+        def best(job: _Job) -> tuple[Found, Float64[np.ndarray, "1"]]:
+            return job.segment.best(one, k, bar, job.scope, signs)
+
+        answers = dict(zip(left, self.index.tasks(best, list(left.values())), strict=True))
+        told.update({n: found for n, (found, _) in answers.items()})
+        bar = self._bar(told)
+        return {n: job for n, job in left.items() if answers[n][1][0] >= bar[0]}
+
+    def _over(self, one: Probes, told: dict[int, Found], left: dict[int, _Job]) -> dict[int, _Job]:
+        """Tell all rows of these segments that may reach the bar, as far as signs know; nothing is left."""
+        bar = self._bar(told)
+
+        def over(job: _Job) -> Found:
+            return job.segment.over(one, bar, job.scope)
+
+        told.update(zip(left, self.index.tasks(over, list(left.values())), strict=True))
+        return {}
 
 
 def _struck(segments: tuple[Segment, ...], ids: Int64[np.ndarray, "n"]) -> tuple[Segment, ...]:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
+from lineament.gallery.codec import Codec, Probes
 from lineament.gallery.flat import Found
-from lineament.gallery.segment import Codec, Probes, Segment
+from lineament.gallery.segment import Segment
 from lineament.runtime import byte_products
 
 BLOCK = 8192

@@ -100,10 +100,12 @@ class Recording:
         Raises:
             ImageUnreadable: not one of them can be decoded.
         """
+        if self._is_closed():
+            return
         index, at, first, shown = -1, 0.0, math.nan, 0
         promised = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         step = 1.0 / rate if 0 < (rate := float(self._capture.get(cv2.CAP_PROP_FPS))) < 1e4 else 0.0
-        while self.state != "ended" and self._capture.grab():
+        while not self._is_closed() and self._capture.grab():
             index += 1
             stamp = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
             first = stamp if math.isnan(first) else first
@@ -117,10 +119,15 @@ class Recording:
                 continue
             shown += 1
             yield Frame(index, at, self._began + datetime.timedelta(seconds=at), pixels)
-        self.incomplete = math.isfinite(promised) and index + 1 < 0.9 * promised and self.state != "ended"
+        if self._is_closed():  # meanwhile, by the caller
+            return
+        self.incomplete = math.isfinite(promised) and index + 1 < 0.9 * promised
         self.close()
         if not shown and (self.unreadable or index < 0):
             raise ImageUnreadable(f"{self.name} opens as a video, but no frame of it can be decoded")
+
+    def _is_closed(self) -> bool:
+        return self.state == "ended"
 
     def close(self) -> None:
         """Let go of the file; iteration ends."""

@@ -66,7 +66,7 @@ class Rounded:
     def error(self, radius: float) -> Float64[np.ndarray, "m"]:
         """How far such a product may be from that of the row with a unit vector, decoded to within `radius`.
 
-        By Cauchy and Schwarz: what rounding took from the row, times the longest decoded vector, and `radius`.
+        By Cauchy and Schwarz: what rounding took from the row times the longest decoded vector, and `radius`.
         """
         return radius + self._taken * (1.0 + radius) + 1e-6
 

@@ -2,14 +2,17 @@
 
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lineament.core.errors import IndexUnavailable, InvalidArgument
-from lineament.gallery import codes, segment, sweep
+from lineament.gallery import codes, sweep
+from lineament.gallery.codec import Codec, Drift, Kind, Probes
 from lineament.gallery.codes import CodesIndex, Snapshot
-from lineament.gallery.segment import Codec, Drift, Kind, Segment
+from lineament.gallery.flat import Found
+from lineament.gallery.segment import Segment
 from lineament.runtime import byte_products
 
 KINDS: tuple[Kind, ...] = ("bytes", "rabitq", "rabitq+bytes")
@@ -49,12 +52,15 @@ def test_scores_from_bytes_are_within_the_radius(d: int) -> None:
     codec = Codec(d, "bytes")
     coded, odd = Segment.encode(codec, np.arange(3000), rows(3000, d))
     probes = rows(40, d, 1)
-    pairs = coded.pairs(codec.rotated(probes), np.arange(coded.size), np.full(40, -1.0))
+    assert coded is not None
+    low = np.full(40, -1.0)
+    pairs = coded.pairs(Probes(codec.rotated(probes)), np.arange(coded.size), low)
     exact = probes.astype(np.float64) @ rows(3000, d).astype(np.float64).T
     errors = np.abs(pairs.scores - exact[pairs.probe, pairs.ids])
     assert errors.max() <= coded.radius < 0.03
     assert coded.size == 3000 - odd.sum()
-    one_by_one = coded.by_bytes(pairs.probe, codec.rotated(probes), np.searchsorted(coded.ids, pairs.ids))
+    places = np.searchsorted(coded.ids, pairs.ids)
+    one_by_one = coded.by_bytes(pairs.probe, Probes(codec.rotated(probes)), places, low)
     assert np.abs(one_by_one.scores - pairs.scores).max() < 1e-5
 
 
@@ -75,17 +81,22 @@ def test_the_error_of_signs_is_measured_and_has_no_bias() -> None:
     d = 256
     codec = Codec(d, "rabitq")
     coded, _ = Segment.encode(codec, np.arange(5000), rows(5000, d))
-    assert coded.drift is not None
-    assert abs(coded.drift.bias) < 0.001
-    assert coded.drift.sigma == pytest.approx(0.75 / np.sqrt(d), rel=0.1)
-    assert coded.drift.pairs == 256 * 2048
+    assert coded is not None
+    drift = coded.sample.drift
+    assert drift is not None
+    assert abs(drift.bias) < 0.001
+    assert drift.sigma == pytest.approx(0.75 / np.sqrt(d), rel=0.1)
+    assert drift.pairs == 256 * 2048
     probes = rows(50, d, 9)
-    found, _ = coded.best(codec.rotated(probes), 5000, np.full(50, -1.0), None, signs=True)
+    found, _ = coded.best(Probes(codec.rotated(probes)), 5000, np.full(50, -1.0), None, signs=True)
     exact = probes.astype(np.float64) @ rows(5000, d).astype(np.float64).T
     errors = found.scores - exact[found.probe, found.ids]
     # Of other rows and other probes than were measured.
-    assert errors.std() == pytest.approx(coded.drift.sigma, rel=0.1)
-    assert np.abs(errors).max() < coded.drift.margin
+    assert errors.std() == pytest.approx(drift.sigma, rel=0.1)
+    assert np.abs(errors).max() < drift.margin
+    bar = 0.1
+    there = (found.scores >= bar).mean()
+    assert coded.share(bar + coded.margin(True), True) == pytest.approx(there, rel=0.3)
 
 
 def test_the_margin_is_five_deviations_or_the_worst() -> None:
@@ -95,23 +106,53 @@ def test_the_margin_is_five_deviations_or_the_worst() -> None:
     assert (both.bias, both.sigma, both.pairs) == (pytest.approx(0.01), pytest.approx(0.04), 20)
 
 
-def test_the_order_of_signs_is_lengthened_until_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row whose sign code happens to rank it last is found all the same."""
-    index = filled("rabitq", 3000)
-    probe = rows(1, D, 4)
-    ranked: list[int] = []
-    best = Segment.best
+def ways(monkeypatch: pytest.MonkeyPatch, index: CodesIndex, probe: np.ndarray, **search: Any) -> list[str]:
+    """How a search of one probe looked at the first segment."""
+    taken: list[str] = []
+    best, over, stretch = Segment.best, Segment.over, sweep.Sweep.stretch
 
-    def counted(self: Segment, rotated: np.ndarray, k: int, *rest: object) -> object:
-        ranked.append(k)
-        return best(self, rotated, k, *rest)  # type: ignore[arg-type]  # passed on as they came
+    def ranked(self: Segment, probes: Probes, k: int, bars: Any, scope: Any, signs: bool) -> Any:
+        taken.append(f"{'signs' if signs else 'bytes'} first {k}")
+        return best(self, probes, k, bars, scope, signs)
 
-    monkeypatch.setattr(Segment, "best", counted)
-    (hits,) = index.search(probe, k=1)
+    def all_over(self: Segment, probes: Probes, bars: Any, scope: Any) -> Any:
+        taken.append("signs over")
+        return over(self, probes, bars, scope)
+
+    def swept(self: sweep.Sweep, task: Any) -> Any:
+        taken.append("sweep")
+        return stretch(self, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "best", ranked)
+        patch.setattr(Segment, "over", all_over)
+        patch.setattr(sweep.Sweep, "stretch", swept)
+        (hits,) = index.search(probe, **search)
+    exact = rows(3000, index.dimension) @ probe[0]
+    wanted = np.argsort(-exact)[: search["k"]]
+    assert set(wanted[exact[wanted] >= search.get("floor", -1.0)].tolist()) <= set(hits.ids.tolist())
     assert hits.complete
-    assert max(ranked) > min(ranked) == 64
-    exact = (rows(3000) @ probe[0]).argmax()
-    assert exact in hits.ids
+    return list(dict.fromkeys(taken))
+
+
+def test_each_way_of_searching_is_taken_and_finds_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    long, short = filled("rabitq+bytes", 3000, 512), filled("bytes", 3000)
+    mated = unit(rows(3000, 512)[:1] + 0.5 * rows(1, 512, 5))
+    other = rows(1, 512, 4)
+    # A floor that few can reach: those, at once.
+    assert ways(monkeypatch, long, mated, k=5, floor=0.4) == ["signs over"]
+    # No floor, but a mate that sets a bar which nobody else's signs reach.
+    assert ways(monkeypatch, long, mated, k=1) == ["signs first 64"]
+    # Bars that signs cannot tell from the crowd.
+    assert ways(monkeypatch, long, other, k=20)[:2] == ["signs first 64", "bytes first 64"]
+    assert ways(monkeypatch, short, rows(1, D, 4), k=3, floor=0.4) == ["bytes first 64"]
+    assert ways(monkeypatch, short, rows(1, D, 4), k=3) == ["bytes first 64"]
+    monkeypatch.setattr(codes, "FIRST", 2)
+    assert ways(monkeypatch, short, rows(1, D, 4), k=60) == ["bytes first 120"]
+    assert ways(monkeypatch, short, rows(1, D, 8), k=1) == ["bytes first 2", "sweep"]
+    monkeypatch.setattr(codes, "DIRECT", 1e-9)
+    monkeypatch.setattr(codes, "ALL", 1.0)
+    assert ways(monkeypatch, long, other, k=20) == ["signs first 40", "signs over"]
 
 
 def test_signs_alone_say_when_it_is_not_assured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,13 +300,23 @@ def test_closing_under_way_ends_with_an_error_that_says_so() -> None:
         searching.run()
 
 
-def test_signs_of_decoded_rows_allow_for_the_decoding() -> None:
-    codec = Codec(D, "rabitq+bytes")
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_segments_score_as_before(kind: Kind) -> None:
+    codec = Codec(D, kind)
     first, _ = Segment.encode(codec, np.arange(0, 2000, 2), rows(1000))
     second, _ = Segment.encode(codec, np.arange(1, 2000, 2), rows(1000, D, 1))
+    assert first is not None
+    assert second is not None
     whole = Segment.merged([first, second.without(np.arange(10))])
     assert (whole.size, whole.count) == (1990, 1990)
     assert whole.radius == max(first.radius, second.radius)
-    assert whole.drift is not None
-    assert whole.drift.worst > whole.radius
-    assert segment.SAFETY * whole.drift.sigma <= whole.drift.margin
+    signs, low = codec.has_signs, np.full(3, -1.0)
+    probes = Probes(codec.rotated(rows(3, D, 2)))
+    before = Found.join([s.best(probes, 1000, low, None, signs)[0] for s in (first, second)])
+    after, _ = whole.best(probes, 1990, low, None, signs)
+    known = {(p, i): s for p, i, s in zip(before.probe, before.ids, before.scores, strict=True)}
+    assert len(after.ids) == 3 * 1990
+    assert all(
+        abs(known[p, i] - s) < 2e-3 for p, i, s in zip(after.probe, after.ids, after.scores, strict=True)
+    )
+    assert whole.margin(signs) >= max(first.margin(signs), second.margin(signs))

@@ -45,9 +45,10 @@ def export_command(
     require_packages()
     from lineament.gallery.transfer import export_collection
 
+    key = None if plain else file_key or place.key
     with opened(place, name) as gallery, counted("samples") as progress:
         done = export_collection(
-            gallery, output, subjects=list(subjects) or None, with_crops=not no_crops, keys=None if plain else file_key or place.key,
+            gallery, output, subjects=list(subjects) or None, with_crops=not no_crops, keys=key,
             plain=plain, progress=progress,
         )  # fmt: skip
     if as_json:

@@ -1,8 +1,8 @@
 """A process that starts others which write alerts until they are killed; run by `test_killed.py`.
 
 Importing takes a third of a second, so it is done once: each line on standard input forks a fresh process,
-whose number comes back on standard output. That process writes alerts as fast as it can, and tells the name of
-each alert that `store` returned for, by one write to the pipe that it inherited.
+whose number comes back on standard output. That process writes alerts as fast as it can, and tells the name
+of each alert that `store` returned for, by one write to the pipe that it inherited.
 """
 
 import os
