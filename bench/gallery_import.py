@@ -6,8 +6,8 @@
 
 `enroll_templates` into a new SQLite file each time (write-ahead log, synchronous=FULL: what is acknowledged
 survives a power cut), best of the rounds. Then the same call again, which finds everything enrolled, and the
-export into one file. Processor time of the process stands beside the time on the clock: on a machine that is shared, the first says
-what the work costs, the second how long it took in company.
+export into one file. Processor time of the process stands beside the time on the clock: on a machine that is
+shared, the first says what the work costs, the second how long it took in company.
 """
 
 import argparse

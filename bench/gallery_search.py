@@ -2,15 +2,15 @@
 
     python bench/gallery_search.py                            # 1M rows of 512 and of 128 numbers
     python bench/gallery_search.py --rows 100000 --peers ""   # small, ours only
-    python bench/gallery_search.py --templates DIR            # rows like those of `evaluate --templates DIR` too
+    python bench/gallery_search.py --templates DIR            # and rows like those of `evaluate --templates`
     python bench/gallery_search.py --codes --rows 300000 --templates DIR    # which code, by recall
 
-Data: identities of five samples each, mated cosine about 0.65. Isotropic, and for each `--templates` folder
-with the mean and the covariance of its templates, which are themselves among the rows then. Probes: mated
-(`near`), with a mated cosine of 0.40 to 0.55 (`hard`), and templates of the folder (`real`).
+Data: identities of five samples each, mated cosine about 0.65. Isotropic, and for each `--templates`
+folder with the mean and the covariance of its templates, which are themselves among the rows then. Probes:
+mated (`near`), with a mated cosine of 0.40 to 0.55 (`hard`), and templates of the folder (`real`).
 
-What an index proposes is fetched from a plain SQLite table and compared exactly, and that is part of the time.
-Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
+What an index proposes is fetched from a plain SQLite table and compared exactly, and that is part of the
+time. Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
 
 Promise: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads, and
 everything is found.
@@ -314,10 +314,10 @@ def codes(name: str, real: np.ndarray, rows: int, place: Path) -> None:
             f"k={k} {sum(len(np.intersect1d(o[:k], p)) for o, p in zip(order, pairs, strict=True)) / total:.4f}"
             for k in (100, 300, 1000)
         ]
-        what = "bytes" if bits == 8 else f"RaBitQ {bits} bit"
+        what = f"{'bytes' if bits == 8 else f'RaBitQ {bits} bit'}, {store.sa_code_size()} B"
         cpu = sample.cpu / len(kept) * 1e3
         print(
-            f"  {what}, {store.sa_code_size()} B: {', '.join(shares)} of {total}; CPU {cpu:.1f} ms",
+            f"  {what}: {', '.join(shares)} of {total}; CPU {cpu:.1f} ms",
             flush=True,
         )
 

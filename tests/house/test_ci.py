@@ -15,7 +15,7 @@ GATES = (
     "basedpyright",
     "lint-imports",
     "mkdocs build --strict",
-    "pytest",
+    "timeout --kill-after=60 3000 pytest",
 )
 
 

@@ -2,9 +2,9 @@
 
     python3 rtsp_server.py FOLDER PORT USER PASSWORD
 
-Serves f00.jpg, f01.jpg, … of FOLDER round and round as motion JPEG at rtsp://127.0.0.1:PORT/door, 10 frames a
-second; writes its port to standard output when it listens. PORT 0 takes any. With `--check` it only looks whether
-everything it needs is installed. Debian: gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-base,
+Serves f00.jpg, f01.jpg, … of FOLDER round and round as motion JPEG at rtsp://127.0.0.1:PORT/door, 10 frames
+a second; writes its port to standard output when it listens. PORT 0 takes any. With `--check` it only looks
+whether everything it needs is installed. Debian: gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-base,
 gstreamer1.0-plugins-good and python3-gi.
 """
 
@@ -14,7 +14,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  (after the versions)
 
 ELEMENTS = ("multifilesrc", "jpegparse", "identity", "rtpjpegpay")
 PIPELINE = (

@@ -1,13 +1,13 @@
 """A hundred crashes: `kill -9` in the middle of enrolment, and nothing acknowledged is lost or half there.
 
-What the writer does is a fixed script: act number 17 is the same in each run, down to the numbers of references.
-It prints each act that has returned. So after a crash there are two states that the store may be in, and no
-other: that after the last act that was acknowledged, or, where the crash came between its commit and the print,
-that after the next one.
+What the writer does is a fixed script: act number 17 is the same in each run, down to the numbers of
+references. It prints each act that has returned. So after a crash there are two states that the store may be
+in, and no other: that after the last act that was acknowledged, or, where the crash came between its commit
+and the print, that after the next one.
 
-A round must be short, and importing the package takes longer than enrolling. So one server process, started once
-with everything imported and nothing opened, forks a child for each round, which opens the store and goes on with
-the script until it is killed, at a random time.
+A round must be short, and importing the package takes longer than enrolling. So one server process, started
+once with everything imported and nothing opened, forks a child for each round, which opens the store and goes
+on with the script until it is killed, at a random time after a random act.
 """
 
 import contextlib
@@ -131,16 +131,16 @@ def writers(url: str, keys: str) -> Iterator[subprocess.Popen[str]]:
         assert server.returncode == 0
 
 
-def crash(server: subprocess.Popen[str], start: int, seconds: float) -> list[list[str]]:
-    """What a child said until it was killed."""
+def crash(server: subprocess.Popen[str], start: int, acts: int, seconds: float) -> list[list[str]]:
+    """What a child said until it was killed, `seconds` after it had done so many acts."""
     assert server.stdin is not None and server.stdout is not None
     server.stdin.write(f"{start}\n")
     server.stdin.flush()
     word, pid = server.stdout.readline().split()
     assert word == "pid"
+    said = [server.stdout.readline().split() for _ in range(acts)]
     time.sleep(seconds)
     os.kill(int(pid), signal.SIGKILL)
-    said: list[list[str]] = []
     while (line := server.stdout.readline()) != "end\n":
         assert line, "the server of the writers ended"
         said.append(line.split())
@@ -148,7 +148,7 @@ def crash(server: subprocess.Popen[str], start: int, seconds: float) -> list[lis
 
 
 def stored(g: Gallery) -> tuple[State, int]:
-    """What the database holds, in the same words, with everything opened and the rules between rows checked."""
+    """What the database holds, in the same words; everything is opened, and the rules between rows asked."""
     with g.truth.write() as connection:
         # PostgreSQL may still be busy with the last statement of a writer that is dead.
         take(connection, "seq", 0)
@@ -190,7 +190,7 @@ def rounds(url: str, keys: str, number: int) -> int:
     done = acknowledged = between = 0
     with writers(url, keys) as server:
         for _ in range(number):
-            said = crash(server, done, dice.uniform(0.0, 0.3))
+            said = crash(server, done, dice.randrange(5), dice.uniform(0.0, 0.03))
             assert [int(words[0]) for words in said] == list(range(done, done + len(said)))
             acknowledged += len(said)
             done += len(said)

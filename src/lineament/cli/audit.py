@@ -269,7 +269,7 @@ def _concerns(entry: Entry, rows: set[str]) -> bool:
 def _mentions(value: Any, rows: set[str]) -> bool:
     if isinstance(value, dict):
         named = (str(value.get(key)) in rows for key in ("subject", "looks_like", "from"))
-        return any(_mentions(part, rows) for part in value.values())
+        return any(named) or any(_mentions(part, rows) for part in value.values())
     return isinstance(value, list) and any(_mentions(part, rows) for part in value)
 
 

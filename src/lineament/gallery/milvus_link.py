@@ -85,7 +85,9 @@ class MilvusLink:
         from pymilvus import MilvusClient
 
         address = self.address
-        if not address.lite:
+        if address.lite:
+            logging.getLogger("grpc._server").addFilter(_LITE_FILTER)
+        else:
             self._knock()
         # `dedicated`: the client's own pool would hand us a connection that others have broken.
         client = MilvusClient(
@@ -200,7 +202,18 @@ class _NotOurs(logging.Filter):
         return not _ours.get()
 
 
-_FILTER = _NotOurs()
+class _NotLacking(logging.Filter):
+    """Drops what grpc logs when milvus-lite is asked for what only a server has; the client does without."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind, _, trace = record.exc_info if isinstance(record.exc_info, tuple) else (None, None, None)
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+        return not (kind is NotImplementedError and where.startswith("pymilvus.grpc_gen"))
+
+
+_FILTER, _LITE_FILTER = _NotOurs(), _NotLacking()
 _TALKERS = (
     "pymilvus.decorators",
     "pymilvus.client.connection_manager",

@@ -15,8 +15,8 @@ from lineament.runtime.session import Session
 def _core() -> Any:
     """OpenVINO's entry, one for the life of the process.
 
-    Its CPU plugin gives the thread that first compiles a network an alternate stack for signals, and frees that
-    memory with the last `Core`, on whichever thread that happens. The next signal to the first thread, a
+    Its CPU plugin gives the thread that first compiles a network an alternate stack for signals, and frees
+    that memory with the last `Core`, on whichever thread that happens. The next signal to the first thread, a
     Ctrl-C for example, would then be a segmentation fault.
     """
     try:

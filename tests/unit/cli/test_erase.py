@@ -52,6 +52,18 @@ def test_nothing_of_the_person_is_left_in_any_file(place: Path, capsys: pytest.C
     assert main(["gallery", "verify", "--key", "file:k"]) == 0
 
 
+def test_nor_in_the_log_that_another_process_keeps_open(place: Path) -> None:
+    # Its connection keeps the write-ahead log from vanishing when ours is closed.
+    other = sqlite3.connect(place / "g.db")
+    other.execute("SELECT count(*) FROM subject").fetchone()
+    assert main(["gallery", "rename", "staff", "eileen", "zoe-Q9913", "--key", "file:k"]) == 0
+    assert b"zoe-Q9913" in (place / "g.db-wal").read_bytes()
+    assert main(["erase", "staff", "zoe-Q9913", "--key", "file:k", "--yes"]) == 0
+    for file in place.iterdir():
+        assert b"zoe-Q9913" not in file.read_bytes(), file.name
+    other.close()
+
+
 def test_nobody_to_ask_is_a_no(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ERASE, "--receipt", "r.json"]) == 3
     assert "--yes" in capsys.readouterr().err

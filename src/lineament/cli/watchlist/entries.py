@@ -71,6 +71,12 @@ def show_alerts(alerts: Iterable[Kept]) -> None:
         score = "" if similarity is None else f"{similarity:.3f}"
         reviewed = a.review if a.reviewer is None else f"{a.review} by {a.reviewer}"
         rows.add_row(
-            a.id[:8], a.at[:19].replace("T", " "), a.kind, a.subject or "", score, str(a.body.get("source", "")), reviewed
+            a.id[:8],
+            a.at[:19].replace("T", " "),
+            a.kind,
+            a.subject or "",
+            score,
+            str(a.body.get("source", "")),
+            reviewed,
         )
     show(rows)

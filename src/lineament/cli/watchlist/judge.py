@@ -12,7 +12,7 @@ from lineament.cli.watchlist.entries import alert_record, opened_list
 @click.command("judge")
 @click.argument("name")
 @click.argument("alert")
-@click.argument("word", type=click.Choice(["confirm", "reject"]))
+@click.argument("word", metavar="WORD", type=click.Choice(["confirm", "reject"]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @place_options()
 def judge_command(
@@ -21,7 +21,7 @@ def judge_command(
     """Confirm ALERT of the list NAME, or reject it: this is not that person.
 
     A rejection is learnt: the face of the alert, and faces more like it than like the subject's pictures, do
-    not raise it again. ALERT is an id, or its beginning.
+    not raise it again. ALERT is an id, or its beginning; WORD is confirm or reject.
 
     \b
     Exit code 0: done. 3: no such alert, or it was judged before. 11: the gallery

@@ -12,7 +12,7 @@ from lineament.cli.watchlist.entries import entry_record, opened_list
 @click.command("review")
 @click.argument("name")
 @click.argument("subject")
-@click.argument("word", type=click.Choice(["approve", "reject", "withdraw"]))
+@click.argument("word", metavar="WORD", type=click.Choice(["approve", "reject", "withdraw"]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @place_options()
 def review_command(
@@ -24,7 +24,8 @@ def review_command(
 ) -> int:
     """Approve, reject or withdraw the entry of SUBJECT on the list NAME.
 
-    On a list that asks for two persons, --actor must be somebody other than whoever proposed it.
+    WORD is approve, reject or withdraw. On a list that asks for two persons, --actor must be somebody other
+    than whoever proposed it.
 
     \b
     Exit code 0: done. 3: no such entry, or it is past that. 11: the gallery cannot
