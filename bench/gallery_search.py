@@ -9,11 +9,11 @@ Data: identities of five samples each, mated cosine about 0.65. Isotropic, and f
 folder with the mean and the covariance of its templates, which are themselves among the rows then. Probes:
 mated (`near`), with a mated cosine of 0.40 to 0.55 (`hard`), and templates of the folder (`real`).
 
-What an index proposes is fetched from a plain SQLite table and compared exactly, and that is part of the
-time. Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
+What an index proposes is fetched from a plain SQLite table and compared exactly, which is part of the time.
+Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
 
-Promise: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads, and
-everything is found.
+Promise: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads,
+and everything is found.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -310,10 +311,11 @@ def codes(name: str, real: np.ndarray, rows: int, place: Path) -> None:
         (_, order), sample = timed(lambda store=store: store.search(asked[kept], 1000))
         pairs = [np.flatnonzero(exact[i] >= 0.42) for i in kept]
         total = sum(len(p) for p in pairs)
-        shares = [
-            f"k={k} {sum(len(np.intersect1d(o[:k], p)) for o, p in zip(order, pairs, strict=True)) / total:.4f}"
+        inside = {
+            k: sum(len(np.intersect1d(o[:k], p)) for o, p in zip(order, pairs, strict=True))
             for k in (100, 300, 1000)
-        ]
+        }
+        shares = [f"k={k} {hit / total:.4f}" for k, hit in inside.items()]
         what = f"{'bytes' if bits == 8 else f'RaBitQ {bits} bit'}, {store.sa_code_size()} B"
         cpu = sample.cpu / len(kept) * 1e3
         print(
@@ -338,7 +340,7 @@ def main() -> None:
     parser.add_argument("--codes", action="store_true", help="the test of recall that the choice rests on")
     parser.add_argument("--scratch", type=Path, help="where the rows and the table go; removed at the end")
     options = parser.parse_args()
-    print(machine())
+    print({**machine(), "faiss-cpu": version("faiss-cpu"), "load": Path("/proc/loadavg").read_text().strip()})
     global SCRATCH
     sets: list[tuple[str, np.ndarray | None, int]] = (
         [] if options.codes else [("isotropic", None, d) for d in options.dimensions]

@@ -363,7 +363,7 @@ def test_a_killed_server_loses_nothing(
 ) -> None:
     """What was said is kept, what was half-written is not claimed, and an open index goes on by itself."""
     server = start_milvus(2)
-    index, writer = (MilvusIndex(server.url + "?timeout=3&partitions=1", 1, MODEL, 16) for _ in range(2))
+    index, writer = (MilvusIndex(server.url + "?partitions=1", 1, MODEL, 16) for _ in range(2))
     ids, vectors = some(500)
     index.upsert(ids, vectors, 7)
     index.delete(ids[:100], 8)
@@ -399,7 +399,7 @@ def test_a_killed_server_loses_nothing(
     fresh = MilvusIndex(server.url, 1, MODEL, 16)
     for one in (index, fresh):
         assert one.applied_seq() == 8
-        for k, hits in enumerate(one.search(vectors, k=1, among=ids)):
+        for k, hits in zip(range(0, 500, 10), one.search(vectors[::10], k=1, among=ids), strict=True):
             assert (k < 100) is (hits.ids[0] != ids[k])
             assert hits.ids[0] > 100
     fresh.upsert(many[:2000] + 1000, rows[:2000], 9)

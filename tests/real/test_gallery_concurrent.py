@@ -1,10 +1,10 @@
 """Sixty-four readers and four writers at once, in threads of several processes: every answer is right.
 
 Each writer has people of its own and leads them through enrolment, renaming, a second subject, a merge and
-removal, over and over. Each reader searches for a random one of them. Both note when they began and ended. An
-answer is right if it is that of a state which the person may have been in at some moment between the beginning
-and the end of the search: so who was acknowledged before it began and not touched since must be found, and who
-was removed and acknowledged before it began must not.
+removal, over and over. Each reader searches for a random one of them. Both note when they began and ended.
+An answer is right if it is that of a state which the person may have been in at some moment between the
+beginning and the end of the search: so who was acknowledged before it began and not touched since must be
+found, and who was removed and acknowledged before it began must not.
 
 It takes a few seconds; `LINEAMENT_TEST_SECONDS=300` makes the five minutes that are promised.
 """
@@ -92,8 +92,10 @@ def work(url: str, number: int, seconds: float, path: str) -> None:
         return random.Random(1000 * number + seed)  # noqa: S311 - a load, not a secret
 
     threads = [threading.Thread(target=guarded, args=(read, dice(i))) for i in range(READERS)]
-    for i in range(WRITERS):
-        threads.append(threading.Thread(target=guarded, args=(write, WRITERS * number + i, dice(100 + i))))
+    threads += [
+        threading.Thread(target=guarded, args=(write, WRITERS * number + i, dice(100 + i)))
+        for i in range(WRITERS)
+    ]
     sys.stdin.readline()
     for thread in threads:
         thread.start()

@@ -31,6 +31,7 @@ from lineament.core.errors import (
     PointsDegenerate,
     RecipeInvalid,
     RuntimeUnavailable,
+    StreamUnavailable,
     SubjectExists,
     SubjectNotFound,
     TemplateInvalid,
@@ -47,6 +48,7 @@ GALLERY, UNALLOWED = 11, 12
 ERRORS: tuple[tuple[type[LineamentError], int], ...] = (
     (ImageError, 4),
     (PointsDegenerate, 4),
+    (StreamUnavailable, 4),
     (DatasetError, 4),
     (PackError, 5),
     (ModelOutputInvalid, 5),

@@ -98,9 +98,8 @@ def watch(
     then gets an alert `stopped`.
 
     \b
-    Exit code 0: somebody of the list was seen. 1: nobody was. 3: wrong command line, or
-    a source that cannot be reached. 4: a recording that cannot be read. 7: no threshold
-    for this rate at this size. 9: an alert could not be kept. 11: the gallery cannot be
+    Exit code 0: somebody of the list was seen. 1: nobody was. 3: wrong command line.
+    4: a source that cannot be reached or read. 7: no threshold for this rate at this size. 9: an alert could not be kept. 11: the gallery cannot be
     used. 130: stopped with Ctrl-C.
     """
     if fpir is not None and threshold is not None:

@@ -47,6 +47,7 @@
     │   ├── IndexUnavailable         an engine for searching is not installed or does not answer
     │   ├── ApprovalMissing          an act that needs a second person has none yet
     │   └── ConsentMissing           consent is asked for and there is none, or it was taken back
+    ├── StreamUnavailable            a camera or a stream cannot be reached, or gives no video
     ├── InvalidArgument              a parameter outside what it may be
     └── OutputFailed                 a result could not be written
 
@@ -344,6 +345,12 @@ class ConsentMissing(GalleryError):
     """The collection asks for consent, and the subject has given none or has taken it back."""
 
     reason = "consent_missing"
+
+
+class StreamUnavailable(LineamentError):
+    """A camera or a stream cannot be reached, or gives no video."""
+
+    reason = "stream_unavailable"
 
 
 class InvalidArgument(LineamentError, ValueError):

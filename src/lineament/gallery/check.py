@@ -128,7 +128,7 @@ def _subjects(
                 stored is not None and expected is not None and not np.allclose(stored, expected, atol=1e-5)
             ):
                 message = (
-                    "its own template is not that of its references; `lineament gallery rebuild` renews it"
+                    "its own template is not that of its references: adding or removing a sample renews it"
                 )
                 problems.append(Problem("subject_template_stale", where, message))
 

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64
 from lineament.core.errors import InvalidArgument
 from lineament.gallery.codec import Kind
 from lineament.gallery.codes import CodesIndex
-from lineament.gallery.flat import FlatIndex
+from lineament.gallery.flat import FlatIndex, unit_rows
 from lineament.gallery.port import Hits, VectorIndex
 
 LIMIT = 200_000
@@ -81,6 +81,7 @@ class GrowingIndex:
         Raises:
             IndexUnavailable: they are too many to be kept as they are, and FAISS is not installed.
         """
+        vectors = unit_rows(vectors, self.dimension, "references")  # before all rows are encoded for nothing
         with self._writing:
             index = self._index
             if isinstance(index, FlatIndex) and index.count() + len(ids) > self._limit:

@@ -10,9 +10,9 @@ Every row is rotated by one random matrix. Two codes are kept of the rotated row
   with a Theoretical Error Bound for Approximate Nearest Neighbor Search (SIGMOD), theorem 3.2: over the
   random rotation the estimate has no bias, and its error goes beyond ε·sqrt((1 − o²)/o²)/sqrt(d − 1), where
   o ≈ 0.8, with a probability of 2·exp(−c·ε²) only. FAISS's `IndexRaBitQ` does not rotate; this file does.
-  `Drift` is the error measured on the segment's own rows. More bits are not offered: FAISS then passes over rows by a bound
-  of its own that is not as safe (about one in a thousand of the best, at 4 bits), so that nothing can be
-  assured about what it leaves out; and bytes are faster than 4 bits.
+  `Drift` is the error measured on the segment's own rows. More bits are not offered: FAISS then passes over
+  rows by a bound of its own that is not as safe (about one in a thousand of the best, at 4 bits), so that
+  nothing can be assured about what it leaves out; and bytes are faster than 4 bits.
 """
 
 from dataclasses import dataclass

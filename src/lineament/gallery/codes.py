@@ -41,8 +41,8 @@ LARGE = 131_072
 """Rows of a segment at most, unless smaller ones were put together; those of half of it are let be."""
 SMALL_ONES = 4
 """Segments under that size, at which they are put together."""
-BATCH = 3
-"""Probes from which on all rows are multiplied, rather than ranked probe by probe."""
+BATCH, BATCH_OF_SIGNS = 2, 8
+"""Probes from which on multiplying all bytes is quicker than a search for each: without signs, and with."""
 FIRST = 64
 """Rows of a segment that a code ranks first, at least."""
 DIRECT = 0.01
@@ -82,7 +82,8 @@ class CodesIndex:
         dimension: length of a template.
         kind: `bytes` always answers completely; `rabitq+bytes` too, and is faster for one probe at a time
             where templates are long; `rabitq` takes the least memory.
-        threads: that search at the same time, all searches together; None for all processors.
+        threads: that search at the same time, all searches together; None for all processors. Encoding is
+            done by the thread that writes, and those that OpenMP gives it.
         fresh: newest rows kept as they are.
 
     Raises:
@@ -98,7 +99,7 @@ class CodesIndex:
             raise InvalidArgument("the dimension, the threads and the fresh rows are 1 or more")
         faiss = engine()
         self.codec = Codec(dimension, kind)
-        self._threads, self._fresh = threads, fresh
+        self._fresh = fresh
         self._writing = threading.Lock()
         self._state: Snapshot | None = self._empty()
         # FAISS asks OpenMP for threads of its own in every call; each of these may have one only.
@@ -122,7 +123,7 @@ class CodesIndex:
         ids, vectors = last_of_each(ids, unit_rows(vectors, self.dimension, "references"))
         with self._writing:
             state = self._now()
-            segments = _struck(state.segments, ids)
+            segments = _compact(_struck(state.segments, ids))
             state = Snapshot(segments, state.fresh.put(ids, vectors), seq)
             if state.fresh.count > self._fresh:
                 state = self._settled(state)
@@ -237,7 +238,8 @@ class _Search:
         count = len(self.probes)
         complete = np.ones(count, np.bool_)
         jobs = [job for segment in self.state.segments if (job := self._job(segment)) is not None]
-        if jobs and self.codec.has_bytes and count >= BATCH:
+        many = count >= (BATCH_OF_SIGNS if self.codec.has_signs else BATCH)
+        if jobs and self.codec.has_bytes and many:
             bars = Found.join(self.found).least(count, self.k, self.floor)
             self.found.append(self._swept(self.probes, jobs, bars))
         elif jobs:
@@ -326,7 +328,7 @@ class _Search:
         self, one: Probes, told: dict[int, Found], left: dict[int, _Job], k: int, signs: bool
     ) -> dict[int, _Job]:
         """Tell the first k rows of each segment; which segments may have more."""
-        bar = self._bar({n: found for n, found in told.items() if n not in left})
+        bar = self._bar(told)
 
         def best(job: _Job) -> tuple[Found, Float64[np.ndarray, "1"]]:
             return job.segment.best(one, k, bar, job.scope, signs)

@@ -26,11 +26,20 @@ _Desk = TypeVar("_Desk", bound="Desk")
 
 
 def current_actor(name: str | None = None, purpose: str | None = None) -> Actor:
-    """Who acts: what is given, else LINEAMENT_ACTOR and LINEAMENT_PURPOSE, else the user of the machine."""
-    return Actor(
-        name or os.environ.get("LINEAMENT_ACTOR") or getpass.getuser(),
-        purpose or os.environ.get("LINEAMENT_PURPOSE") or "not stated",
-    )
+    """Who acts: what is given, else LINEAMENT_ACTOR and LINEAMENT_PURPOSE, else the user of the machine.
+
+    Raises:
+        InvalidArgument: nobody was named, and the user of the machine has no name, as in some containers.
+    """
+    chosen = name or os.environ.get("LINEAMENT_ACTOR")
+    if not chosen:
+        try:
+            chosen = getpass.getuser()
+        except (KeyError, OSError) as error:
+            raise InvalidArgument(
+                "the user of this machine has no name: say who acts, with --actor NAME or LINEAMENT_ACTOR"
+            ) from error
+    return Actor(chosen, purpose or os.environ.get("LINEAMENT_PURPOSE") or "not stated")
 
 
 class Desk:

@@ -30,11 +30,13 @@ class Erased:
         subject: the id it had.
         removed: how many rows of each kind.
         receipt: the signed document, as JSON holds it.
+        rewritten: whether the database's files were rewritten after it.
     """
 
     subject: str
     removed: dict[str, int]
     receipt: dict[str, Any]
+    rewritten: bool = False
 
 
 def erase(
@@ -45,22 +47,16 @@ def erase(
     vault: Vault,
     external_id: str,
     signer: SigningKey,
-    *,
-    rewrite: bool = True,
 ) -> Erased:
-    """Erase one subject.
+    """Erase one subject's rows, in one transaction; `rewrite_files` goes over the files afterwards.
 
     Args:
         truth, audit, who, collection, vault: where, and by whom.
         external_id: of the subject.
         signer: signs the receipt.
-        rewrite: rewrite the files at once; False when several subjects are erased and `rewrite_files`
-            follows.
 
     Raises:
         SubjectNotFound: no such subject.
-        GalleryLocked: the subject is erased, but another process keeps the write-ahead log from being
-            emptied.
     """
     with truth.write() as connection:
         # Before anything is looked up: no other writer may add a sample in between.
@@ -75,8 +71,6 @@ def erase(
         )
         document = sign(receipt, signer)
         _keep(connection, collection, external_id, document)
-    if rewrite:
-        vacuum(truth)
     return Erased(external_id, removed, document)
 
 

@@ -7,13 +7,15 @@
 Pictures become templates by the recognizer that is handed in; what is already embedded needs none.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 
-from lineament.core.errors import KeyUnavailable
+from lineament.core.errors import GalleryLocked, KeyUnavailable, SubjectNotFound
 from lineament.gallery import schema
 from lineament.gallery.check import check
 from lineament.gallery.erase import Erased, due, erase, rewrite_files, signing_key
@@ -43,17 +45,27 @@ class Gallery(People):
                 first use.
             rewrite: rewrite the database's files at once. False when many are erased; `rewrite` does it then.
 
+        Returns:
+            What was removed, and the receipt. `rewritten` is False where another process kept the files in
+            use: end it and call `rewrite`.
+
         Raises:
             SubjectNotFound: no such subject.
             KeyUnavailable: the signing key cannot be used; nothing is erased.
         """
         signer = signing_key(self.truth, None if signing is None else Path(signing))
-        done = erase(
-            self.truth, self.audit, self.actor, self.collection, self.vault, subject, signer, rewrite=rewrite
-        )
-        # The index of this process lets go at once; others do at their next search.
-        self.follower.catch_up()
-        return done
+        done = erase(self.truth, self.audit, self.actor, self.collection, self.vault, subject, signer)
+        if self.follower.index.applied_seq():
+            # The index of this process lets go at once; others do at their next search.
+            self.follower.catch_up()
+        if not rewrite:
+            return done
+        try:
+            self.rewrite()
+        except GalleryLocked:
+            # The rows are gone and the receipt stands: only traces in the write-ahead log may be left.
+            return done
+        return replace(done, rewritten=True)
 
     def rewrite(self) -> None:
         """Overwrite what was deleted in the database's files; see `erase`."""
@@ -64,11 +76,17 @@ class Gallery(People):
         with self.truth.read() as connection:
             return due(connection, self.collection, moment)
 
-    def sweep(self, *, moment: str | None = None, signing: str | Path | None = None) -> Iterator[Erased]:
-        """Erase every subject whose retention is over, each with a receipt."""
+    def sweep(self, *, moment: str | None = None, signing: str | Path | None = None) -> Generator[Erased]:
+        """Erase every subject whose retention is over, each with a receipt; the files are rewritten at the
+        end.
+
+        Raises:
+            GalleryLocked: all are erased, but another process keeps the files in use: call `rewrite` again.
+        """
         try:
             for subject in self.due(moment):
-                yield self.erase(subject, signing=signing, rewrite=False)
+                with suppress(SubjectNotFound):  # somebody else erased it meanwhile
+                    yield self.erase(subject, signing=signing, rewrite=False)
         finally:
             self.rewrite()
 

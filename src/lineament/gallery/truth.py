@@ -4,6 +4,7 @@ commits."""
 import json
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -25,12 +26,15 @@ from lineament.core.errors import (
 )
 from lineament.gallery import schema
 from lineament.gallery.migrations import PRESENT, migrate, present_version
+from lineament.gallery.turns import Turns
 
 WAIT = 30.0
 """Seconds that a writer waits for another one."""
 
 _URL = "sqlite:///people.db or postgresql+psycopg://user@host/database"
 _SECRETS = ("password", "sslpassword", "passfile")
+_PATIENCE = 5
+"""Milliseconds that SQLite itself waits before we ask it again."""
 _WRITERS = 0x6C696E65616D656E
 """Number of the lock that one writer of a PostgreSQL database holds until it commits."""
 
@@ -57,6 +61,7 @@ class Truth:
         if self.path is not None:
             _look_at(self.path, create)
         self.engine = _engine(self.url, self.sqlite)
+        self._turns = Turns()
         try:
             with named_errors(self.where):
                 self._to_present(create)
@@ -101,15 +106,23 @@ class Truth:
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A transaction: all of it is kept when the block ends, nothing when it raises."""
-        with named_errors(self.where), self.engine.connect() as connection:
-            if self.sqlite:
-                # A transaction that reads first and writes later could not wait for another writer.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
+        if not self.sqlite:
+            with named_errors(self.where), self.engine.connect() as connection:
                 # One writer at a time, as in SQLite: what was looked up stays true until the commit.
                 connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
-            yield connection
-            connection.commit()
+                yield connection
+                connection.commit()
+            return
+        until = time.monotonic() + WAIT
+        # SQLite lets those who wait try again at odd times, and with many of them one could wait for ever.
+        with self._turns.turn(WAIT) as mine:
+            if not mine:
+                raise GalleryLocked(f"{self.where}: {_LOCKED}")
+            with named_errors(self.where), self.engine.connect() as connection:
+                connection.begin()
+                _begin_immediate(connection, until)
+                yield connection
+                connection.commit()
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -120,6 +133,29 @@ class Truth:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _begin_immediate(connection: Connection, until: float) -> None:
+    """Become the one writer, before anything is read: who reads first and writes later cannot wait.
+
+    Raises:
+        DBAPIError: another process has been writing for too long.
+    """
+    # SQLite's own waiting looks again each 100 ms, and the other process may have begun anew by then.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA busy_timeout={_PATIENCE}")
+    try:
+        while time.monotonic() < until:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    break
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={round(WAIT * 1000)}")
 
 
 def take(connection: Connection, name: str, count: int) -> int:
@@ -224,6 +260,7 @@ def _prepare(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+_LOCKED = f"others have been writing to it for {WAIT:.0f} seconds: try again, or see which process that is"
 _BROKEN = (
     "the database is damaged: stop writing to it and restore a backup; `lineament gallery verify` says "
     "what can still be read"
@@ -234,7 +271,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[LineamentError], str], ...] = (
     (
         re.compile(r"database is locked|lock timeout|deadlock detected|canceling statement due to lock"),
         GalleryLocked,
-        f"another process has been writing to it for {WAIT:.0f} seconds: try again, or see which one that is",
+        _LOCKED,
     ),
     (
         re.compile(r"disk is full|No space left|could not extend file|disk I/O error|disk full"),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
-from lineament.core.errors import ApprovalMissing, GalleryError, InvalidArgument, SubjectNotFound
+from lineament.core.errors import ApprovalMissing, InvalidArgument, SubjectNotFound
 from lineament.gallery import schema, subjects
 from lineament.gallery.clock import now
 from lineament.gallery.gallery import Gallery
@@ -195,7 +195,7 @@ class Watchlist(Gallery):
         with self.truth.write() as connection:
             row, found = self._found(connection, subject)
             if found.state not in before:
-                raise GalleryError(f"the entry of {subject!r} is {found.state}: it cannot become {state}")
+                raise InvalidArgument(f"the entry of {subject!r} is {found.state}: it cannot become {state}")
             alone = found.proposed_by == self.actor.name
             if state == "approved" and alone and self.collection.settings.two_persons:
                 raise ApprovalMissing(

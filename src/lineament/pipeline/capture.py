@@ -16,8 +16,8 @@ from lineament.core.errors import (
     ImageTooLarge,
     ImageUnreadable,
     LineamentError,
+    StreamUnavailable,
 )
-from lineament.core.errors import InvalidArgument as StreamUnavailable
 from lineament.pipeline.frame import Place, StreamSettings
 from lineament.pipeline.stream_name import kind_of, redacted, why_unreachable
 from lineament.vision.decode import Limits

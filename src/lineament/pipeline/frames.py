@@ -42,7 +42,8 @@ def open_frames(
 
     Raises:
         ImageNotFound, ImageEmpty, ImageUnreadable, ImageTooLarge, ImageError: a file cannot be used.
-        InvalidArgument: an argument is out of range, or a camera or a stream cannot be reached.
+        InvalidArgument: an argument is out of range.
+        StreamUnavailable: a camera or a stream cannot be reached, or gives no video.
     """
     sampler, kind = Sampler(rate), kind_of(source)
     if began is not None and began.tzinfo is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from lineament.core.errors import InvalidArgument as StreamUnavailable
+from lineament.core.errors import StreamUnavailable
 from lineament.pipeline.capture import upright_rgb
 from lineament.pipeline.frame import Clocks, Frame, Sampler, State, StreamSettings
 

@@ -178,6 +178,7 @@ def test_bytes_step_in_where_signs_are_not_enough() -> None:
 def test_one_probe_and_many_say_the_same(kind: Kind) -> None:
     index = filled(kind)
     probes = unit(rows(4000)[::400] + 0.9 * rows(10, D, 3))
+    assert len(probes) >= codes.BATCH_OF_SIGNS > codes.BATCH
     together = index.search(probes, k=5, floor=0.3)
     for probe, hits in zip(probes, together, strict=True):
         (alone,) = index.search(probe[None], k=5, floor=0.3)

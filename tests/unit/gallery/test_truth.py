@@ -194,16 +194,14 @@ class TestAddress:
 
 class TestMigrations:
     def made_by_version_1(self, url: str) -> None:
-        """A database as the first version of the schema left it, with one subject."""
-        store = Truth.__new__(Truth)
-        store.url = truth._parsed(url)
-        store.sqlite, store.path = store.url.get_backend_name() == "sqlite", None
-        store.engine = truth._engine(store.url, store.sqlite)
-        with store.write() as connection:
+        """A database as the first version of the schema left it."""
+        address = truth._parsed(url)
+        engine = truth._engine(address, address.get_backend_name() == "sqlite")
+        with engine.begin() as connection:
             schema.metadata.create_all(connection, tables=[schema.version])
             migrations.STEPS[0][2](connection)
             connection.execute(insert(schema.version).values(version=1, at="2026-01-01T00:00:00.000000Z"))
-        store.close()
+        engine.dispose()
 
     def test_from_the_first_to_the_present_keeps_everything(
         self, truth_url: str, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +281,7 @@ class TestTransactions:
         monkeypatch.setattr(truth, "WAIT", 0.3)
         with make(truth_url) as g, Truth(truth_url) as other, other.write() as connection:
             take(connection, "seq", 0)
-            with pytest.raises(GalleryLocked, match="another process"):
+            with pytest.raises(GalleryLocked, match="others have been writing"):
                 g.enroll("anna", b"anna/1")
             assert g.subjects() == [], "readers do not wait"
 

@@ -72,7 +72,7 @@ def test_only_valid_entries_are_found(make: Make) -> None:
         assert [c.subject for c in w.identify(TWIN.template("late/2"))] == ["late"]
         w.withdraw("now")
         assert w.identify(TWIN.template("now/2")) == []
-        with pytest.raises(GalleryError, match="withdrawn"):
+        with pytest.raises(InvalidArgument, match="withdrawn"):
             w.approve("now")
 
 

@@ -74,12 +74,7 @@ class Place:
         """
         from lineament.gallery.desk import current_actor
 
-        try:
-            return current_actor(self.actor, self.purpose)
-        except (KeyError, OSError) as error:  # as in a container that runs under a number
-            raise InvalidArgument(
-                "the user of this machine has no name: say who acts, with --actor NAME or LINEAMENT_ACTOR"
-            ) from error
+        return current_actor(self.actor, self.purpose)
 
     def keys(self) -> KeySource | None:
         """The master keys, or None where none were named."""
