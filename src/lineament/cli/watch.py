@@ -99,8 +99,9 @@ def watch(
 
     \b
     Exit code 0: somebody of the list was seen. 1: nobody was. 3: wrong command line.
-    4: a source that cannot be reached or read. 7: no threshold for this rate at this size. 9: an alert could not be kept. 11: the gallery cannot be
-    used. 130: stopped with Ctrl-C.
+    4: a source that cannot be reached or read. 7: no threshold for this rate at this
+    size. 9: an alert could not be kept. 11: the gallery cannot be used. 130: stopped
+    with Ctrl-C.
     """
     if fpir is not None and threshold is not None:
         raise click.UsageError("--fpir and --threshold exclude each other: give one of them")
