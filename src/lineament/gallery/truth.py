@@ -250,7 +250,7 @@ def _prepare(connection: Any, _: Any) -> None:
     # The driver would begin transactions by its own rules; ours begin where `write` says.
     connection.isolation_level = None
     for pragma in (
-        # Heeded by a new file only. A row of 512 numbers fills most of a page of 4,096 bytes and wastes the rest.
+        # Heeded by a new file only: a row of 512 numbers fills over half a page of 4,096 bytes.
         "page_size=8192",
         "journal_mode=WAL",  # readers do not wait for writers
         "synchronous=FULL",  # what was acknowledged survives a power cut
