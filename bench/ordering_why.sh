@@ -2,8 +2,8 @@
 # Why ArcFace does not win in `bench/ordering.sh`: scale, epochs, augmentation and margin warm-up, one changed at a
 # time, judged on people of CFP held out from the 324 (a quarter, by name and seed), never on LFW. At 28 pixels, not
 # 56, for a quarter of the time.
-# Usage: bench/ordering_why.sh FOLDER_OF_ordering.sh [OUTPUT_FOLDER] [SEED]    about a minute a run of 12 epochs on a quiet processor;
-# resumable: a run that is finished is not made again, one that was stopped goes on
+# Usage: bench/ordering_why.sh FOLDER_OF_ordering.sh [OUTPUT_FOLDER] [SEED]
+# About a minute a run of 12 epochs on a quiet processor. Finished runs are not made again, stopped ones go on.
 set -euo pipefail
 export LINEAMENT_DATA=${1:?name the output folder of bench/ordering.sh, with cfp and cfp_people_in_lfw.csv}
 out=${2:-build/ordering_why}

@@ -2,9 +2,9 @@
 
 In training a batch normalises itself; a pack uses running means of what many small batches were. Where a few
 pictures in a hundred give activations far larger than the others (here: crops mostly black, taught by cosine,
-which leaves the length free), the two drift apart layer by layer: outputs of such pictures grow a thousandfold
-and all point one way. Statistics of one large batch, changed as in training, put that right (Wu and Johnson,
-"Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3).
+which leaves the length free), the two drift apart layer by layer: outputs of such pictures grow a
+thousandfold and all point one way. Statistics of one large batch, changed as in training, put most of that
+right (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3).
 
 Usage: python bench/settled_pack.py CHECKPOINT OUT_PACK TERMS_OF_THE_DATA
 """

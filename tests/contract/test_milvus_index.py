@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.contract.index_checks import IndexChecks, MakeIndex, faces
+from tests.gallery_twins import Twin
 from tests.servers import MILVUS_TOKEN, Milvus, free_ports
 
 from lineament.core.errors import GalleryBroken, IndexUnavailable, InvalidArgument
 from lineament.core.template import ModelId
+from lineament.gallery.gallery import Gallery
 from lineament.gallery.milvus import MilvusIndex
 from lineament.gallery.milvus_address import parse_address
 from lineament.gallery.port import VectorIndex
@@ -404,3 +406,25 @@ def test_a_killed_server_loses_nothing(
             assert hits.ids[0] > 100
     fresh.upsert(many[:2000] + 1000, rows[:2000], 9)
     assert index.applied_seq() == 9
+
+
+def test_two_galleries_share_the_server(milvus_server: Milvus, tmp_path: Path) -> None:
+    """Enrolled by the one, found by the other; removed by the one, gone for the other."""
+    twin, truth_db = Twin(16), f"sqlite:///{tmp_path / 'people.db'}"
+    options = {"recognizer": twin, "index": milvus_server.url}
+    with (
+        Gallery.create(truth_db, "staff", **options) as one,
+        Gallery.open(truth_db, "staff", **options) as two,
+    ):
+        for name in ("anna", "bob", "carl"):
+            one.enroll(name, [f"{name}/{i}".encode() for i in range(2)], review="off")
+        probe = twin.template("bob/7")
+        assert [c.subject for c in two.identify(probe, threshold=0.75)] == ["bob"]
+        assert two.size == 6
+        one.remove("bob")
+        assert [c.subject for c in two.identify(probe, threshold=0.75)] == []
+        two.enroll("dora", [b"dora/1"], review="off")
+        assert [c.subject for c in one.identify(twin.template("dora/2"), threshold=0.75)] == ["dora"]
+        assert two.rebuild() == 5
+        assert one.check().problems == two.check().problems == ()
+        assert [c.subject for c in one.identify(twin.template("anna/2"), threshold=0.75)] == ["anna"]

@@ -181,5 +181,5 @@ def names_of_subjects(connection: Connection, ids: set[int]) -> dict[int, str]:
 
 
 def next_row(connection: Connection, count: int = 1) -> int:
-    """A number for a new collection, subject, alert or erasure."""
+    """A number for a new subject, rejected probe or erasure."""
     return take(connection, "row", count)

@@ -10,7 +10,7 @@ from sqlalchemy.sql.schema import Table
 from lineament.core.errors import CollectionExists, CollectionNotFound, GalleryBroken, InvalidArgument
 from lineament.core.template import ModelId
 from lineament.gallery import schema
-from lineament.gallery.audit import Actor, Audit, next_row
+from lineament.gallery.audit import Actor, Audit
 from lineament.gallery.clock import now
 from lineament.gallery.keys import KeySource, new_data_key
 from lineament.gallery.truth import Truth, take
@@ -46,7 +46,7 @@ def create(
         audit.begin(connection, keys)
         if connection.execute(select(schema.collection.c.id).where(schema.collection.c.name == name)).first():
             raise CollectionExists(f"{truth.where} has a collection {name!r} already: choose another name")
-        number = next_row(connection)
+        number = next_number(connection)
         wrapped = None if keys is None else keys.wrap(new_data_key(), key_place(number))
         connection.execute(
             insert(schema.collection).values(
@@ -58,6 +58,11 @@ def create(
         body = {"kind": kind, "model": str(model), "sealed": keys is not None, "settings": asdict(settings)}
         audit.append(connection, who, "create", name, body=body)
         return row_of(connection, name)[0]
+
+
+def next_number(connection: Connection) -> int:
+    """A number for a new collection; small ones, as search engines keep them apart by it."""
+    return take(connection, "collection", 1)
 
 
 def row_of(connection: Connection, name: str) -> tuple[Collection, bytes | None]:
@@ -75,6 +80,14 @@ def row_of(connection: Connection, name: str) -> tuple[Collection, bytes | None]
             f"no collection is called {name!r}; {there}: make one with `lineament gallery create {name}`"
         )
     return _value(row), row.data_key
+
+
+def references_in(truth: Truth, collection: Collection) -> int:
+    """How many references a collection has at this moment."""
+    table = schema.reference
+    with truth.read() as connection:
+        found = select(func.count()).select_from(table).where(table.c.collection_id == collection.id)
+        return int(connection.execute(found).scalar_one())
 
 
 def listed(connection: Connection) -> list[tuple[Collection, int, int]]:

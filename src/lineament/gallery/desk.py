@@ -77,8 +77,11 @@ class Desk:
         self.recognizer = recognizer
         self._given = tuple(thresholds)
         self.vault = Vault(here.id, here.dimension, self.keys, wrapped, here.settings.transform)
-        chosen = open_index(index, here.id, here.model, here.dimension)
-        self.follower = Follower(truth, here.id, chosen, self.vault.unseal)
+        rows = collections.references_in(truth, here)
+        chosen = open_index(index, here, rows=rows, store=truth.identity())
+        # A server's index is told by every process that has the collection open.
+        shared = isinstance(index, str) and index != "memory"
+        self.follower = Follower(truth, here.id, chosen, self.vault.unseal, shared=shared)
 
     @classmethod
     def open(cls: type[_Desk], url: str, name: str, **options: Any) -> _Desk:

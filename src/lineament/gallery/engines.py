@@ -1,28 +1,31 @@
 """Which index a gallery asks: one in this process's memory, or Milvus."""
 
 from lineament.core.errors import InvalidArgument
-from lineament.core.template import ModelId
 from lineament.gallery.port import VectorIndex
+from lineament.gallery.values import Collection
 
 
 def open_index(
-    engine: str | VectorIndex | None, collection_id: int, model: ModelId, dimension: int
+    engine: str | VectorIndex | None, collection: Collection, *, rows: int = 0, store: str = ""
 ) -> VectorIndex:
     """An index for one collection.
 
     Args:
         engine: None or `memory` for one in memory; `milvus+http://host:port` or `milvus-lite:///FILE`; or an
             index that exists.
-        collection_id, model, dimension: of the collection.
+        collection: whose references.
+        rows: how many there are already.
+        store: tells the database from others that share a server.
 
     Raises:
         InvalidArgument: no such engine, or an index of another dimension.
         IndexUnavailable: its package is not installed, or its server does not answer.
     """
+    dimension = collection.dimension
     if engine is None or engine == "memory":
-        from lineament.gallery.choose import GrowingIndex
+        from lineament.gallery import choose
 
-        return GrowingIndex(dimension)
+        return choose.open_index(dimension, rows)
     if not isinstance(engine, str):
         ready = engine
         if ready.dimension != dimension:
@@ -33,7 +36,7 @@ def open_index(
     if engine.startswith(("milvus+http://", "milvus+https://", "milvus-lite:")):
         from lineament.gallery.milvus import MilvusIndex
 
-        return MilvusIndex(engine, collection_id, model, dimension)
+        return MilvusIndex(engine, collection.id, collection.model, dimension, store=store)
     raise InvalidArgument(
         f"no index engine is called {engine[:60]!r}: use memory, milvus+http://host:port or "
         f"milvus-lite:///FILE"

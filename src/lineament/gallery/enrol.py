@@ -327,7 +327,8 @@ def _remember(
     outcome: Enrolment,
     subject: Any,
 ) -> None:
-    answer = json.dumps(enrolment_record(outcome)).encode()
+    nameless = replace(outcome, items=tuple(_nameless(item) for item in outcome.items))
+    answer = json.dumps(enrolment_record(nameless)).encode()
     connection.execute(
         insert(schema.request).values(
             collection_id=collection.id, key=key, digest=digest, at=now(),
@@ -335,6 +336,15 @@ def _remember(
             subject_id=None if subject is None else subject.id,
         )
     )  # fmt: skip
+
+
+def _nameless(item: Item) -> Item:
+    """Without the name of another subject, who may be erased while this answer is kept."""
+    if item.candidate is None:
+        return item
+    kept = "another subject looked like it at the time of the request, and is not named again"
+    reasons = (replace(r, message=kept) if r.code == "possible_duplicate" else r for r in item.reasons)
+    return replace(item, reasons=tuple(reasons), candidate=None)
 
 
 def enrolment_record(outcome: Enrolment) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -31,9 +32,19 @@ class Follower:
         collection_id: whose references.
         index: that shall follow.
         unseal: how stored vectors are read.
+        shared: whether other processes tell the same index, as they do a server's.
     """
 
-    def __init__(self, truth: Truth, collection_id: int, index: VectorIndex, unseal: Unseal) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        collection_id: int,
+        index: VectorIndex,
+        unseal: Unseal,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self._shared = shared
         self.truth = truth
         self.collection_id = collection_id
         self.index = index
@@ -48,7 +59,7 @@ class Follower:
             target = self._target(connection)
         if self.index.applied_seq() >= target:
             return target
-        with self._lock:
+        with self._lock, self._alone():
             applied = self.index.applied_seq()
             if applied == 0:
                 # What an interrupted filling left may have been deleted from the truth since.
@@ -67,7 +78,7 @@ class Follower:
         Returns:
             The number of references.
         """
-        with self._rebuilding, self._lock:
+        with self._rebuilding, self._lock, self._alone():
             self._rebuilt += 1
             self.index.clear()
             self._from_references(progress)
@@ -81,6 +92,10 @@ class Follower:
         """
         with self._rebuilding:
             return self._rebuilt
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Of several processes that share an index, one at a time tells it things, and in order."""
+        return self.truth.alone(f"index-{self.collection_id}") if self._shared else nullcontext()
 
     def _target(self, connection: Connection) -> int:
         table = schema.outbox

@@ -1,5 +1,6 @@
 """Numbered steps from an empty database to the present schema, each done once, in one transaction."""
 
+import os
 from collections.abc import Callable
 
 from sqlalchemy import Connection, insert, inspect, select
@@ -9,6 +10,8 @@ from lineament.core.errors import GalleryVersion
 from lineament.gallery import schema
 from lineament.gallery.clock import now
 
+IDENTITY = "identity"
+
 
 def _create(tables: tuple[Table, ...]) -> Callable[[Connection], None]:
     return lambda connection: schema.metadata.create_all(connection, tables=list(tables), checkfirst=False)
@@ -16,7 +19,10 @@ def _create(tables: tuple[Table, ...]) -> Callable[[Connection], None]:
 
 def _first(connection: Connection) -> None:
     _create(schema.TABLES_1)(connection)
-    connection.execute(insert(schema.counter), [{"name": "seq", "value": 0}, {"name": "row", "value": 0}])
+    counters = ("seq", "row", "collection")
+    connection.execute(insert(schema.counter), [{"name": name, "value": 0} for name in counters])
+    # Tells this database from every other one, where several share a search engine. It is no secret.
+    connection.execute(insert(schema.secret).values(name=IDENTITY, wrapped=os.urandom(8)))
 
 
 STEPS: tuple[tuple[int, str, Callable[[Connection], None]], ...] = (

@@ -59,7 +59,12 @@ def rewrap_all(
 def in_use(truth: Truth, keys: KeySource) -> set[str]:
     """Names of the master keys that something in the database is still wrapped by."""
     with truth.read() as connection:
-        wrapped = [row[0] for row in connection.execute(select(schema.secret.c.wrapped))]
+        wrapped = [
+            row[0]
+            for row in connection.execute(
+                select(schema.secret.c.wrapped).where(schema.secret.c.name == KEY_NAME)
+            )
+        ]
         wrapped += [row[0] for row in connection.execute(select(schema.collection.c.data_key))]
         found = {keys.key_of(w) for w in wrapped if w is not None}
         subjects = select(schema.subject.c.data_key).execution_options(yield_per=10_000)

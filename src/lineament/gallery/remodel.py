@@ -25,7 +25,6 @@ from lineament.core.errors import (
 )
 from lineament.core.ports import Capturer
 from lineament.gallery import collections, schema, subjects
-from lineament.gallery.audit import next_row
 from lineament.gallery.clock import now
 from lineament.gallery.desk import Desk
 from lineament.gallery.enrol import from_png
@@ -167,7 +166,7 @@ def finish(old: Gallery, new: Gallery, *, leave_behind: bool = False) -> tuple[C
 
 
 def _make(connection: Connection, old: Gallery, recognizer: Capturer, name: str) -> None:
-    here, number = old.collection, next_row(connection)
+    here, number = old.collection, collections.next_number(connection)
     row = connection.execute(select(schema.collection).where(schema.collection.c.id == here.id)).one()
     wrapped = None
     if row.data_key is not None and old.keys is not None:

@@ -137,7 +137,8 @@ secret = Table(
     "secret",
     metadata,
     Column("name", String(32), primary_key=True),
-    # Wrapped by the master key; none where the database holds no sealed collection.
+    # The audit log's key, wrapped by the master key; none where the database holds no sealed collection. And,
+    # under another name, what tells this database from others.
     Column("wrapped", LargeBinary),
 )
 

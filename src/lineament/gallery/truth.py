@@ -1,6 +1,7 @@
 """The database: opened once, read by many, written in short transactions whose order is the order of
 commits."""
 
+import hashlib
 import json
 import os
 import re
@@ -25,8 +26,9 @@ from lineament.core.errors import (
     OutputFailed,
 )
 from lineament.gallery import schema
-from lineament.gallery.migrations import PRESENT, migrate, present_version
+from lineament.gallery.migrations import IDENTITY, PRESENT, migrate, present_version
 from lineament.gallery.turns import Turns
+from lineament.packs.locks import exclusive
 
 WAIT = 30.0
 """Seconds that a writer waits for another one."""
@@ -123,6 +125,38 @@ class Truth:
                 _begin_immediate(connection, until)
                 yield connection
                 connection.commit()
+
+    def identity(self) -> str:
+        """16 hexadecimal digits that no other database has."""
+        table = schema.secret
+        with self.read() as connection:
+            found = connection.execute(select(table.c.wrapped).where(table.c.name == IDENTITY)).scalar_one()
+        return bytes(found).hex()
+
+    @contextmanager
+    def alone(self, what: str) -> Generator[None]:
+        """Hold a lock that one process has at a time; it ends with the process, however that ends.
+
+        Args:
+            what: name of the lock, the same for everybody; letters, digits and `-`.
+
+        Raises:
+            OutputFailed: the lock file of an SQLite database cannot be made.
+        """
+        if self.path is not None:
+            try:
+                with exclusive(self.path.with_name(f"{self.path.name}.{what}.lock")):
+                    yield
+            except OSError as error:
+                raise OutputFailed(f"cannot lock {self.path}: {error.strerror or error}") from error
+            return
+        number = int.from_bytes(hashlib.sha256(f"lineament {what}".encode()).digest()[:8], "big", signed=True)
+        with named_errors(self.where), self.engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": number})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": number})
 
     def close(self) -> None:
         """Let go of all connections."""
