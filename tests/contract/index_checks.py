@@ -314,6 +314,8 @@ class IndexChecks:
             for p in places
         ]
         ids = np.arange(10 * self.rows, 10 * self.rows + size, dtype=np.int64)
+        half, others = size // 2, np.arange(20 * self.rows, 20 * self.rows + 6 * size, dtype=np.int64)
+        crowd = faces(generator, len(others), self.dimension)
         done, wrong, seen = threading.Event(), list[str](), set[tuple[int, int]]()
 
         def read(probes: np.ndarray) -> None:
@@ -328,12 +330,17 @@ class IndexChecks:
         with running(read, [places if i % 2 else np.tile(places, (3, 1)) for i in range(self.readers)], done):
             for seq in range(self.writes):
                 index.upsert(ids, groups[0], 100 + seq)
+                # Others push the group out of what an index keeps apart for fresh rows, then half comes back.
+                index.upsert(others + seq % 2 * size, crowd, 100 + seq)
+                index.upsert(ids[:half], groups[0][size - half :], 100 + seq)
                 index.upsert(ids, groups[1], 100 + seq)
+                index.upsert(others + (seq + 1) % 2 * size, crowd, 100 + seq)
+                index.upsert(ids[:half], groups[1][size - half :], 100 + seq)
                 index.delete(ids, 100 + seq)
         assert wrong == []
         assert seen <= {(0, 0), (size, 0), (0, size)}, seen
         assert len(seen) > 1, "the readers saw no change at all"
-        assert index.count() == len(model.rows)
+        assert index.count() == len(model.rows) + 7 * size
 
 
 class running:

@@ -38,7 +38,7 @@ def spread(generator: np.random.Generator, shape: str, count: int, d: int) -> np
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.sampled_from(["axes", "equal", "signs", "opposite", "centres"]),

@@ -33,6 +33,8 @@ SPREAD = 5.5
 """Half the range of bytes, in standard deviations of a coordinate."""
 QUERY_BITS = 8
 """Of a probe's coordinate where it meets sign codes: with 4 the probe's rounding adds to the error."""
+_PROBE_ROUNDING = 0.002
+"""What that leaves of the error, whatever the pair."""
 _SEED = 20_240_614
 _SAMPLE = 2048
 _PROBES = 256
@@ -119,6 +121,9 @@ class Probes:
 class Drift:
     """Sign code's score less the exact one, over pairs of the collection's own rows.
 
+    The error of a pair of cosine s comes from the part of the probe across the row, whose length is
+    sqrt(1 − s²) (Gao and Long 2024, section 3.2), and is measured in units of that length.
+
     Attributes:
         bias: mean.
         sigma: standard deviation about it.
@@ -134,11 +139,19 @@ class Drift:
     @property
     def margin(self) -> float:
         """How far a score may be from its exact one, `SAFETY` deviations or the worst that was seen."""
-        return max(SAFETY * self.sigma, self.worst)
+        return max(SAFETY * self.sigma, self.worst) + _PROBE_ROUNDING
+
+    def margin_over(self, bars: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:
+        """The same for rows whose cosine reaches a bar."""
+        across = np.sqrt(1.0 - bars.clip(0.0, 1.0) ** 2)
+        return (self.margin - _PROBE_ROUNDING) * across + _PROBE_ROUNDING
 
     @classmethod
-    def of(cls, errors: Float64[np.ndarray, "p r"], dimension: int) -> "Drift":
-        """Of errors that were measured."""
+    def of(
+        cls, coded: Float64[np.ndarray, "p r"], exact: Float64[np.ndarray, "p r"], dimension: int
+    ) -> "Drift":
+        """Of scores that were measured."""
+        errors = (coded - exact) / np.sqrt((1.0 - exact**2).clip(0.01))
         bias = float(errors.mean())
         # A few rows say little: never less than the theorem has it, sqrt((1 − o²)/o²) at o = 0.8.
         sigma = max(float(errors.std()), float(0.75 / np.sqrt(max(1, dimension - 1))))
@@ -181,8 +194,9 @@ class Sample:
             store = codec.sign_store()
             store.add(rows)
             coded, order = store.search(probes, len(rows))
-            drift = Drift.of(coded - np.take_along_axis(scores, order, axis=1), codec.dimension)
-            scores = coded
+            exact = np.take_along_axis(scores, order, axis=1)
+            scores = coded.astype(np.float64)
+            drift = Drift.of(scores, exact, codec.dimension)
         return cls(drift, np.quantile(scores, 1.0 - _SHARES).astype(np.float64))
 
     @classmethod

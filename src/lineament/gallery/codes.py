@@ -321,7 +321,7 @@ class _Search:
     def _share(self, left: dict[int, _Job], bar: Float64[np.ndarray, "1"], signs: bool) -> float:
         """About what share of the rows of these segments may reach the bar."""
         segments = [job.segment for job in left.values()]
-        rows = sum(s.size * s.share(float(bar[0]), signs) for s in segments)
+        rows = sum(s.size * s.share(bar, signs) for s in segments)
         return rows / sum(s.size for s in segments)
 
     def _ranked(

@@ -228,9 +228,21 @@ def _look_up(
             stored.subject[int(row.id)] = int(row.subject_id)
             stored.name[int(row.subject_id)] = str(row.external_id)
         people = set(stored.name)
-        stored.allowed = (people if query.valid is None else query.valid(connection, people)) - query.without
+        allowed = people if query.valid is None else query.valid(connection, people)
+        if collection.settings.ask_consent:
+            allowed = allowed & _consenting(connection, people)
+        stored.allowed = allowed - query.without
         stored.rejected = _rejected(connection, vault, people)
     return stored
+
+
+def _consenting(connection: Connection, people: set[int]) -> set[int]:
+    """Those who have not taken their consent back."""
+    table, found = schema.subject, set[int]()
+    for some in chunks(sorted(people)):
+        rows = connection.execute(select(table.c.id, table.c.consent).where(table.c.id.in_(some)))
+        found.update(int(row.id) for row in rows if row.consent and not row.consent.get("withdrawn"))
+    return found
 
 
 def _rejected(connection: Connection, vault: Vault, people: set[int]) -> dict[int, np.ndarray]:

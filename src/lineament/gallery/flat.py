@@ -94,7 +94,7 @@ def unit_rows(vectors: Float32[np.ndarray, "n d"], dimension: int, what: str) ->
             f"{what} of shape {vectors.shape} do not fit an index of {dimension} numbers: the model that "
             "made them is another than the collection's"
         )
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     bad = np.flatnonzero(~(np.abs(lengths - 1.0) < _UNIT))  # `not (… < …)` is true for NaN as well
     if bad.size:
         raise TemplateInvalid(

@@ -46,7 +46,8 @@ class Segment:
         if codec.has_bytes:
             store = codec.byte_store()
             codes = store.sa_encode(rotated)
-            lost = np.linalg.norm(store.sa_decode(codes) - rotated, axis=1)
+            away = store.sa_decode(codes) - rotated
+            lost = np.sqrt(np.einsum("ij,ij->i", away, away))
             odd = lost > ODD
             if odd.all():
                 return None, odd
@@ -124,9 +125,15 @@ class Segment:
         """How far a code's score, less its bias, may be from the exact one."""
         return self.sample.drift.margin if signs and self.sample.drift is not None else self.radius
 
-    def share(self, bar: float, signs: bool) -> float:
-        """About what share of rows may reach a bar, as far as a code can tell."""
-        return self.sample.share(bar + self.bias(signs) - self.margin(signs))
+    def least(self, bars: Float64[np.ndarray, "m"], signs: bool) -> Float64[np.ndarray, "m"]:
+        """The lowest score that a code may give a row whose cosine reaches a bar."""
+        if signs and self.sample.drift is not None:
+            return bars + self.bias(signs) - self.sample.drift.margin_over(bars)
+        return bars - self.radius
+
+    def share(self, bars: Float64[np.ndarray, "m"], signs: bool) -> float:
+        """About what share of rows may reach a bar, the lowest of several, as far as a code can tell."""
+        return self.sample.share(float(self.least(bars, signs).min()))
 
     def by_bytes(
         self,
@@ -201,11 +208,10 @@ class Segment:
             return Found.join([]), np.full(len(probes), -np.inf)
         index, parameters = self._index(scope, signs)
         scores, rows = index.search(probes.rotated, k, params=parameters)
-        bias, margin = self.bias(signs), self.margin(signs)
         reach = np.full(len(probes), -np.inf)
         if k < wanted:
-            reach = scores[:, -1].astype(np.float64) - bias + margin
-        probe, at = np.nonzero((rows >= 0) & (scores >= bars[:, None] + (bias - margin)))
+            reach = scores[:, -1].astype(np.float64) - self.bias(signs) + self.margin(signs)
+        probe, at = np.nonzero((rows >= 0) & (scores >= self.least(bars, signs)[:, None]))
         return self._scored(probe, probes, rows[probe, at], scores[probe, at], bars, signs), reach
 
     def over(
@@ -219,13 +225,13 @@ class Segment:
         FAISS does this for signs as fast as ranking, but ten times more slowly for bytes.
         """
         index, parameters = self._index(scope, signs=True)
-        shift = self.bias(signs=True) - self.margin(signs=True)
+        least = self.least(bars, signs=True).astype(np.float32)
         probe: list[np.ndarray] = []
         rows: list[np.ndarray] = []
         scores: list[np.ndarray] = []
         for q in range(len(probes)):
             # FAISS gives what is over a radius, not what is at it.
-            radius = float(np.nextafter(np.float32(bars[q] + shift), np.float32(-2.0)))
+            radius = float(np.nextafter(least[q], np.float32(-2.0)))
             _, score, row = index.range_search(probes.rotated[q : q + 1], radius, params=parameters)
             order = np.argsort(row)
             probe.append(np.full(len(row), q))

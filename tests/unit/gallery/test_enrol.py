@@ -239,7 +239,9 @@ class TestConsent:
             with pytest.raises(ConsentMissing):
                 g.enroll("anna", b"anna/2")
             assert rows(g)["reference"] == 1
+            assert g.identify(b"anna/2", threshold=0.7) == [], "nor is anybody found who took it back"
             assert g.enroll("anna", b"anna/2", consent={"given": "2026-11-27"}).complete
+            assert [c.subject for c in g.identify(b"anna/3", threshold=0.7)] == ["anna"]
 
 
 class TestRetention:
