@@ -178,10 +178,8 @@ def _without_consent(
     blocked: dict[str, Reason] = {}
     for name in dict.fromkeys(names):
         said, row = about.get(name), there.get(name)
-        given = bool(said and said.consent) or bool(
-            row is not None and row.consent and not row.consent.get("withdrawn")
-        )
-        if not given:
+        consent = (said.consent if said else None) or (None if row is None else row.consent)
+        if not consent or consent.get("withdrawn"):
             message = f"{collection.name!r} asks for consent, and none is recorded: state it with the import"
             blocked[name] = Reason("consent_missing", message, blocking=True)
     return blocked

@@ -307,6 +307,8 @@ def test_what_is_said_of_subjects(tmp_path: Path, keys: KeySource) -> None:
     summary = enroll_templates(gallery, ["a", "b", "a", "b"], given, about=about)
     assert summary.counts == {"enrolled": 2, "rejected": 2}
     assert {p.item.reasons[0].code for p in summary.problems} == {"consent_missing"}
+    taken_back = {"c": About(consent={"given": "2026-11-25", "withdrawn": "2026-11-26"})}
+    assert enroll_templates(gallery, ["c"], templates(units(1)), about=taken_back).enrolled == 0
     first = gallery.subject("a", sensitive=True)
     assert (first.metadata, first.sensitive) == ({"site": "north"}, {"phone": "12"})
     assert first.retain_until is not None
