@@ -1,9 +1,9 @@
 """Sixty-four readers and four writers at once, in threads of several processes: every answer is right.
 
-Each writer has people of its own and leads them through enrolment, renaming, a second subject, a merge and
-removal, over and over. Each reader searches for a random one of them. Both note when they began and ended.
-An answer is right if it is that of a state which the person may have been in at some moment between the
-beginning and the end of the search: so who was acknowledged before it began and not touched since must be
+Each writer has people of its own and leads them through enrolment, renaming, a second subject, a merge into
+it, and removal, over and over. Each reader searches for a random one of them. Both note when they began and
+ended. An answer is right if it is that of a state which the person may have been in at some moment between
+the beginning and the end of the search: so who was acknowledged before it began and not touched since must be
 found, and who was removed and acknowledged before it began must not.
 
 It takes a few seconds; `LINEAMENT_TEST_SECONDS=300` makes the five minutes that are promised.
@@ -16,21 +16,35 @@ import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tests.gallery_twins import Twin
 
 from lineament.gallery.choose import GrowingIndex
 from lineament.gallery.gallery import Gallery
+from lineament.gallery.port import Hits
 from lineament.gallery.values import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TWIN = Twin(64)
 SECONDS = float(os.environ.get("LINEAMENT_TEST_SECONDS", "4"))
 PROCESSES, READERS, WRITERS = 2, 32, 2
-PEOPLE = 3
+PEOPLE = 1
 """Of each writer."""
+
+
+class Unhurried(GrowingIndex):
+    """As one of many rows: time passes between its answer and the look into the truth."""
+
+    def search(self, queries: np.ndarray, **options: Any) -> list[Hits]:
+        """See `VectorIndex`."""
+        hits = super().search(queries, **options)
+        time.sleep(0.02)
+        return hits
+
 
 Names = tuple[str, ...]
 Change = tuple[float, float, Names]
@@ -48,7 +62,7 @@ def life(g: Gallery, person: str, note: Any, stop: threading.Event) -> None:
     acts: list[tuple[Any, Names]] = [
         (lambda: g.enroll(a, f"{person}/1".encode(), review="off"), (a,)),
         (lambda: g.rename(a, b), (b,)),
-        (lambda: g.enroll(c, f"{person}/2".encode(), review="off"), (b, c)),
+        (lambda: g.enroll(c, f"{person} by mistake/2".encode(), review="off"), (b,)),
         (lambda: g.merge(b, c), (c,)),
         (lambda: g.enroll(c, [f"{person}/3".encode(), b""], review="off"), (c,)),
         (lambda: g.remove(c), ()),
@@ -64,7 +78,7 @@ def life(g: Gallery, person: str, note: Any, stop: threading.Event) -> None:
 def work(url: str, number: int, seconds: float, path: str) -> None:
     """One process: its threads, and what they noted as lines of JSON."""
     stop, lock, notes = threading.Event(), threading.Lock(), list[dict[str, Any]]()
-    g = Gallery.open(url, "staff", recognizer=TWIN, index=GrowingIndex(64))
+    g = Gallery.open(url, "staff", recognizer=TWIN, index=Unhurried(64))
 
     def note(entry: dict[str, Any]) -> None:
         with lock:
@@ -96,6 +110,8 @@ def work(url: str, number: int, seconds: float, path: str) -> None:
         threading.Thread(target=guarded, args=(write, WRITERS * number + i, dice(100 + i)))
         for i in range(WRITERS)
     ]
+    # All processes begin together.
+    os.write(1, b"ready\n")
     sys.stdin.readline()
     for thread in threads:
         thread.start()
@@ -118,11 +134,11 @@ def histories(notes: list[dict[str, Any]]) -> dict[str, list[Change]]:
 def possible(history: list[Change], start: float, end: float) -> set[Names]:
     """States that may have been the present one at a moment between `start` and `end`."""
     found: set[Names] = set()
-    for i, (began, _, names) in enumerate(history):
-        # From when the act began, the earliest that it can have been committed, until the next has returned.
-        until = history[i + 1][1] if i + 1 < len(history) else float("inf")
-        if began <= end and until >= start:
-            found.add(tuple(sorted(names)))
+    # An act may be committed from its beginning on; the state before it lasts until it returns, at most.
+    i = bisect_right(history, end, key=lambda change: change[0]) - 1
+    while i >= 0 and (i + 1 == len(history) or history[i + 1][1] >= start):
+        found.add(tuple(sorted(history[i][2])))
+        i -= 1
     return found
 
 
@@ -137,11 +153,17 @@ def run(url: str, seconds: float, place: Path) -> dict[str, int]:
     children = [
         subprocess.Popen(
             [sys.executable, "-c", code, url, str(i), str(seconds), str(file)], cwd=REPOSITORY, text=True,
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for i, file in enumerate(files)
     ]  # fmt: skip
-    said = [child.communicate("go\n")[1] for child in children]
+    for child in children:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    said = [child.communicate()[1] for child in children]
     assert [child.returncode for child in children] == [0] * PROCESSES, said
     notes = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     errors = [n["error"] for n in notes if "error" in n]

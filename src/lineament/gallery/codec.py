@@ -32,9 +32,9 @@ SAFETY = 5.0
 SPREAD = 5.5
 """Half the range of bytes, in standard deviations of a coordinate."""
 QUERY_BITS = 8
-"""Of a probe's coordinate where it meets sign codes: with 4 the probe's rounding adds to the error."""
-_PROBE_ROUNDING = 0.002
-"""What that leaves of the error, whatever the pair."""
+"""Of a probe's coordinate where it meets sign codes; 4 would add a fifth of the code's own deviation."""
+_PROBE_ROUNDING = 0.02
+"""What that adds to a sign code's error whatever the pair, as a part of it: 0.012 of a deviation was seen."""
 _SEED = 20_240_614
 _SAMPLE = 2048
 _PROBES = 256
@@ -139,12 +139,12 @@ class Drift:
     @property
     def margin(self) -> float:
         """How far a score may be from its exact one, `SAFETY` deviations or the worst that was seen."""
-        return max(SAFETY * self.sigma, self.worst) + _PROBE_ROUNDING
+        return max(SAFETY * self.sigma, self.worst) * (1.0 + _PROBE_ROUNDING)
 
     def margin_over(self, bars: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:
         """The same for rows whose cosine reaches a bar."""
         across = np.sqrt(1.0 - bars.clip(0.0, 1.0) ** 2)
-        return (self.margin - _PROBE_ROUNDING) * across + _PROBE_ROUNDING
+        return max(SAFETY * self.sigma, self.worst) * (across + _PROBE_ROUNDING)
 
     @classmethod
     def of(

@@ -45,8 +45,10 @@ BATCH, BATCH_OF_SIGNS = 2, 8
 """Probes from which on multiplying all bytes is quicker than a search for each: without signs, and with."""
 FIRST = 64
 """Rows of a segment that a code ranks first, at least."""
-DIRECT = 0.01
-"""Share of rows that may reach the floor, up to which all of them are asked for at once."""
+DIRECT = 0.05
+"""Share of rows that may reach the floor as far as signs know, up to which all those are scored at once."""
+RANKED = 0.01
+"""Share of rows that may reach the floor by bytes, up to which so many are ranked."""
 ALL = 0.1
 """Share of rows up to which sign codes are used at all, where there are bytes too."""
 FEW = 4096
@@ -305,7 +307,7 @@ class _Search:
     def _by_bytes(self, one: Probes, told: dict[int, Found], left: dict[int, _Job], first: int) -> None:
         """Tell what may be wanted of these segments, by bytes."""
         share = self._share(left, self._bar(told), signs=False)
-        if share <= DIRECT:
+        if share <= RANKED:
             first = max(first, int(2 * share * max(job.segment.size for job in left.values())))
         left = self._ranked(one, told, left, first, signs=False)
         if left:

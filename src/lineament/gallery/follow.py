@@ -17,7 +17,7 @@ from lineament.gallery.truth import Truth, chunks
 Unseal = Callable[[Sequence[Any]], Float32[np.ndarray, "n d"]]
 """From rows of (reference id, subject id, sealed vector, wrapped key of the subject) to unit vectors."""
 
-AT_ONCE = 20_000
+AT_ONCE = 50_000
 """References that are unsealed and added together."""
 
 

@@ -117,7 +117,7 @@ def test_the_error_of_signs_is_measured_and_has_no_bias() -> None:
 
 def test_the_margin_is_five_deviations_or_the_worst() -> None:
     assert Drift(0.0, 0.02, 0.05, 10).margin == pytest.approx(0.102)
-    assert Drift(0.0, 0.02, 0.15, 10).margin == pytest.approx(0.152)
+    assert Drift(0.0, 0.02, 0.15, 10).margin == pytest.approx(0.153)
     over = Drift(0.0, 0.02, 0.05, 10).margin_over(np.array([-1.0, 0.0, 0.6, 1.0]))
     assert over.tolist() == pytest.approx([0.102, 0.102, 0.082, 0.002])
     both = Drift.worse([Drift(0.0, 0.02, 0.05, 10), Drift(0.02, 0.03, 0.04, 10)])

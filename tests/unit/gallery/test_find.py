@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,36 @@ class TestStaleIndex:
                 found = g.identify(b"anna/2", threshold=0.7, where=where)
                 assert [c.subject for c in found] == ["anne"]
                 g.remove("anne")
+
+    def test_rebuilt_between_the_look_at_the_outbox_and_the_search(self, sqlite_url: str) -> None:
+        """The search falls into the moment in which the index is empty."""
+
+        class Meeting(Brute):
+            rebuild: Any = None
+            searched = threading.Event()
+
+            def upsert(self, ids: np.ndarray, vectors: np.ndarray, seq: int) -> None:
+                if self.rebuild is not None:
+                    assert self.searched.wait(20)
+                super().upsert(ids, vectors, seq)
+
+            def search(self, queries: np.ndarray, **options: Any) -> list[Hits]:
+                if self.rebuild is not None and not self.searched.is_set():
+                    self.rebuild.start()
+                    while self.count():
+                        time.sleep(0.001)
+                    hits = super().search(queries, **options)
+                    self.searched.set()
+                    return hits
+                return super().search(queries, **options)
+
+        index = Meeting()
+        with make(sqlite_url, index) as g:
+            g.enroll("anna", b"anna/1")
+            assert g.size == 1
+            index.rebuild = threading.Thread(target=g.rebuild)
+            assert [c.subject for c in g.identify(b"anna/2", threshold=0.7)] == ["anna"]
+            index.rebuild.join()
 
     def test_rebuilt_while_others_search(self, sqlite_url: str) -> None:
         with make(sqlite_url) as g:

@@ -225,12 +225,19 @@ class TestTransactions:
             "import sys\n"
             "from lineament.gallery.gallery import Gallery\n"
             "from tests.gallery_twins import Brute, Twin\n"
+            "print('ready', flush=True)\n"
             "sys.stdin.readline()\n"
             "g = Gallery.create(sys.argv[1], sys.argv[2], recognizer=Twin(), index=Brute())\n"
             "print(g.enroll(sys.argv[2], sys.argv[2].encode()).items[0].status)\n"
         )
         children = [in_child(code, truth_url, name) for name in ("anna", "bob", "carl")]
-        said = [child.communicate("go\n", timeout=120) for child in children]
+        for child in children:
+            assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        said = [child.communicate(timeout=120) for child in children]
         assert [out.strip() for out, _ in said] == ["enrolled"] * 3, "".join(err[-800:] for _, err in said)
         with Truth(truth_url) as store:
             with store.read() as connection:

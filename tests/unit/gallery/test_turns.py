@@ -10,14 +10,14 @@ def test_one_at_a_time_in_the_order_in_which_they_came() -> None:
     turns, order, inside = Turns(), list[int](), list[int]()
 
     def wait(number: int) -> None:
-        with turns.turn(30) as mine:
+        with turns.turn(30.0) as mine:
             assert mine
             inside.append(1)
             assert len(inside) == 1
             order.append(number)
             inside.pop()
 
-    with turns.turn(1) as first:
+    with turns.turn(1.0) as first:
         assert first
         threads: list[threading.Thread] = []
         for i in range(10):
@@ -28,30 +28,30 @@ def test_one_at_a_time_in_the_order_in_which_they_came() -> None:
     for thread in threads:
         thread.join()
     assert order == list(range(10))
-    with turns.turn(0) as free:
+    with turns.turn(0.0) as free:
         assert free
 
 
 def test_who_waits_too_long_leaves_the_queue() -> None:
     turns = Turns()
-    with turns.turn(1):
+    with turns.turn(1.0):
         start = time.monotonic()
         with turns.turn(0.05) as mine:
             assert not mine
         assert 0.04 < time.monotonic() - start < 5
         assert not turns._queue
-    with turns.turn(0) as mine:
+    with turns.turn(0.0) as mine:
         assert mine
 
 
 def test_an_error_passes_the_turn_on() -> None:
     turns = Turns()
     try:
-        with turns.turn(1):
+        with turns.turn(1.0):
             raise KeyError
     except KeyError:
         pass
-    with turns.turn(0) as mine:
+    with turns.turn(0.0) as mine:
         assert mine
 
 
@@ -66,11 +66,11 @@ def test_many_who_come_and_give_up() -> None:
                     time.sleep(0.0002)
                     done[0] = before + 1
 
-    threads = [threading.Thread(target=wait, args=(s,)) for s in (0.0, 0.0001, 0.001, 5, 5, 5)]
+    threads = [threading.Thread(target=wait, args=(s,)) for s in (0.0, 0.0001, 0.001, 50.0, 50.0, 50.0)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert done[0] >= 150, "two were in at once, or a turn was lost"
-    with turns.turn(0) as mine:
+    with turns.turn(0.0) as mine:
         assert mine
