@@ -3,16 +3,22 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from lineament.applications.watch.alerts import Alert
 from lineament.datasets.blufr import read_blufr
 from lineament.datasets.labelled import read_exclusions, read_groups
 from lineament.datasets.openset import read_names
 from lineament.datasets.pairs import read_pairs
 from lineament.datasets.pairs_archive import FORMAT, SCHEMA
+from lineament.datasets.people_tables import read_people
 from lineament.datasets.scores import read_pad_scores, read_scores
+from lineament.gallery.chain import Entry
+from lineament.gallery.receipt import FORMAT as RECEIPT
+from lineament.gallery.receipt import Receipt
 
 Writer = Callable[[str, str | bytes], Path]
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "data-formats.md").read_text("utf-8")
@@ -23,12 +29,20 @@ def examples(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    ("number", "read"),
-    list(enumerate([read_pairs, read_groups, read_exclusions, read_names, read_scores, read_pad_scores])),
-)
+READERS = [
+    read_pairs,
+    read_groups,
+    read_exclusions,
+    read_names,
+    read_scores,
+    read_pad_scores,
+    read_people,
+]
+
+
+@pytest.mark.parametrize(("number", "read"), list(enumerate(READERS)))
 def test_tables(written: Writer, number: int, read: Callable[[Path], object]) -> None:
-    assert len(examples("csv")) == 6
+    assert len(examples("csv")) == len(READERS)
     read(written("example.csv", examples("csv")[number]))
 
 
@@ -41,6 +55,10 @@ def test_lists_of_pairs(written: Writer) -> None:
 
 
 def test_json(written: Writer) -> None:
-    archive, blufr = (json.loads(text) for text in examples("json"))
+    archive, blufr, alert, receipt, record = (json.loads(text) for text in examples("json"))
     assert (archive["format"], archive["schema"]) == (FORMAT, SCHEMA)
     assert len(read_blufr(written("blufr.json", json.dumps(blufr)))) == 1
+    assert set(alert) == {f.name for f in fields(Alert)} | {"type"}
+    assert receipt["format"] == RECEIPT
+    assert set(receipt["receipt"]) == {f.name for f in fields(Receipt)}
+    assert set(record) == {f.name for f in fields(Entry)}
