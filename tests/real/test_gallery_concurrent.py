@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TWIN = Twin(64)
 SECONDS = float(os.environ.get("LINEAMENT_TEST_SECONDS", "4"))
 PROCESSES, READERS, WRITERS = 2, 32, 2
-PEOPLE = 1
+PEOPLE = 2
 """Of each writer."""
 
 
