@@ -90,7 +90,7 @@ def measured(given: Templates, per: int, sealed: bool, rounds: int, folder: Path
                 assert summary.counts == {"already_enrolled": len(given)}
                 runs["again"].append(run)
                 target, keys = place / "out", gallery.keys
-                exported, run = timed(lambda: export_collection(gallery, target, keys=keys))  # noqa: B023  (same)
+                exported, run = timed(lambda: export_collection(gallery, target, keys=keys))  # noqa: B023  (called at once)
                 assert exported.references == len(given)
                 runs["export"].append(run)
         finally:

@@ -12,8 +12,8 @@ mated (`near`), with a mated cosine of 0.40 to 0.55 (`hard`), and templates of t
 What an index proposes is fetched from a plain SQLite table and compared exactly, which is part of the time.
 Found is the share of the rows of cosine 0.4 or more (the 100 best of each probe) that remain.
 
-Promise: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads,
-and everything is found.
+Aim: at 1M rows a probe takes at most 12 ms (p50), and 6 ms each in batches of 64, on two hyperthreads, and
+everything is found. LOG.md says on which rows the first is missed.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """The command and its errors."""
 
-import importlib
 import json
 import os
 import sys
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from lineament.cli import exits
+from lineament.cli.lazy import LazyGroup
 from lineament.cli.streams import guarded, readable
 from lineament.core.errors import LineamentError, OutputFailed
 
@@ -34,24 +34,12 @@ COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """Loads a command's module when it is called, so that `--help` is quick."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        name = cmd_name.replace("-", "_")
-        return getattr(importlib.import_module(f"lineament.cli.{name}"), name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.command(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    package="lineament.cli",
+    words=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="lineament", message="lineament %(version)s")
 def cli() -> None:
     """Face recognition with answers that can be defended.

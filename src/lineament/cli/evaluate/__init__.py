@@ -1,8 +1,8 @@
 """`lineament evaluate`: one subcommand a file."""
 
-import importlib
-
 import click
+
+from lineament.cli.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "pairs": "A list of pairs: LFW, CFP-FP, AgeDB-30, CALFW, CPLFW, or your own.",
@@ -16,23 +16,7 @@ SUBCOMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    """Loads a subcommand's module when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        return getattr(importlib.import_module(f"lineament.cli.evaluate.{cmd_name}"), cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
-
-
-@click.group(cls=_Lazy)
+@click.group(cls=LazyGroup, package="lineament.cli.evaluate", words=SUBCOMMANDS)
 def evaluate() -> None:
     """Measure a model on benchmarks, folders of people, or scores.
 

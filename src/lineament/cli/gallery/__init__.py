@@ -1,8 +1,8 @@
 """`lineament gallery`: collections of enrolled people, made, filled and looked after."""
 
-import importlib
-
 import click
+
+from lineament.cli.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "create": "Make an empty collection for a model.",
@@ -25,27 +25,12 @@ SUBCOMMANDS = {
 }
 
 # Modules called as a word of the language or as a built-in function would hide it.
-_FILES = {"list": "listing", "import": "importing", "rotate-key": "rotate_key"}
+_FILES = {"list": "listing", "import": "importing"}
 
 
-class _Tools(click.Group):
-    """Loads a subcommand when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        module = importlib.import_module(f"lineament.cli.gallery.{_FILES.get(cmd_name, cmd_name)}")
-        return getattr(module, f"{cmd_name.replace('-', '_')}_command")
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
-
-
-@click.group(cls=_Tools)
+@click.group(
+    cls=LazyGroup, package="lineament.cli.gallery", words=SUBCOMMANDS, suffix="_command", files=_FILES
+)
 def gallery() -> None:
     """Collections of enrolled people: make one, fill it, look after it.
 

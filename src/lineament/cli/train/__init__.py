@@ -1,8 +1,8 @@
 """`lineament train`: a recipe, or one of the tools around training."""
 
-import importlib
-
 import click
+
+from lineament.cli.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "run": "Train by a recipe; RECIPE alone means this.",
@@ -15,18 +15,12 @@ SUBCOMMANDS = {
 }
 
 
-class _Tools(click.Group):
-    """Loads a subcommand when it is called; any other word is a recipe to run."""
+# A module called as a built-in function would hide it.
+_FILES = {"list": "listing"}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        # A module called `list` would hide the built-in one here.
-        file = "listing" if cmd_name == "list" else cmd_name
-        return getattr(importlib.import_module(f"lineament.cli.train.{file}"), f"{cmd_name}_command")
+class _Tools(LazyGroup):
+    """Any other word than a subcommand is a recipe to run."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -35,12 +29,8 @@ class _Tools(click.Group):
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
 
-
-@click.group(cls=_Tools)
+@click.group(cls=_Tools, package="lineament.cli.train", words=SUBCOMMANDS, suffix="_command", files=_FILES)
 def train() -> None:
     """Train an embedding with a margin, on one processor or on many.
 

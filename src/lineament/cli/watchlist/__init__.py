@@ -1,8 +1,8 @@
 """`lineament watchlist`: lists of people who are looked for, entry by entry, and the alerts they raised."""
 
-import importlib
-
 import click
+
+from lineament.cli.lazy import LazyGroup
 
 SUBCOMMANDS = {
     "create": "Make an empty list.",
@@ -19,24 +19,9 @@ SUBCOMMANDS = {
 _FILES = {"list": "listing"}
 
 
-class _Tools(click.Group):
-    """Loads a subcommand when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        module = importlib.import_module(f"lineament.cli.watchlist.{_FILES.get(cmd_name, cmd_name)}")
-        return getattr(module, f"{cmd_name}_command")
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUBCOMMANDS.items()))
-
-
-@click.group(cls=_Tools)
+@click.group(
+    cls=LazyGroup, package="lineament.cli.watchlist", words=SUBCOMMANDS, suffix="_command", files=_FILES
+)
 def watchlist() -> None:
     """Lists of people who are looked for.
 
